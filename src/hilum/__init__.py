@@ -1,0 +1,76 @@
+"""hilum: learn from chest X-rays, and other medical images, with zero, some or all labels.
+
+The door. Everything a newcomer needs is here; nothing heavy is imported before it is used::
+
+    import hilum
+
+    collection = hilum.ingest("nih/", "chest.lance", layout="nih", size=320).collection
+    encoder = hilum.pretrain(collection.where("split = 'train'"), "run", recipe="moco-small")
+    hilum.embed(collection, encoder, name="moco")
+    scores = hilum.classify(collection, "moco", labels="labels.csv")
+    result = hilum.evaluate(scores, collection.labels("test"), by="patient_id")
+
+Research software; not a medical device.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hilum.classify import classify
+    from hilum.collection import Collection
+    from hilum.collection import open_collection as open  # noqa: A004
+    from hilum.embed import embed
+    from hilum.encoders import Encoder, convert, load_encoder, save_encoder
+    from hilum.errors import HilumError, ImageError
+    from hilum.evaluate import Metrics, compare, evaluate
+    from hilum.findings import FINDINGS
+    from hilum.images import Geometry, read_picture
+    from hilum.ingest import ingest
+    from hilum.phantom import write_hospital
+    from hilum.report import Page
+    from hilum.sources import read_source
+    from hilum.tables import Table, read_table, write_table
+    from hilum.training import pretrain
+
+_WHERE = {
+    "FINDINGS": "findings",
+    "Collection": "collection",
+    "Encoder": "encoders",
+    "Geometry": "images",
+    "HilumError": "errors",
+    "ImageError": "errors",
+    "Metrics": "evaluate",
+    "Page": "report",
+    "Table": "tables",
+    "classify": "classify",
+    "compare": "evaluate",
+    "convert": "encoders",
+    "embed": "embed",
+    "evaluate": "evaluate",
+    "ingest": "ingest",
+    "load_encoder": "encoders",
+    "open": "collection",
+    "pretrain": "training",
+    "read_picture": "images",
+    "read_source": "sources",
+    "read_table": "tables",
+    "save_encoder": "encoders",
+    "write_hospital": "phantom",
+    "write_table": "tables",
+}
+
+__all__ = [  # noqa: F822, RUF022
+    "FINDINGS",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'hilum' has no attribute {name!r}")
+    module = import_module(f"hilum.{_WHERE[name]}")
+    return getattr(module, "open_collection" if name == "open" else name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

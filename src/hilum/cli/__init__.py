@@ -1,0 +1,60 @@
+"""The command line: thin modules, one per group of commands, and no logic.
+
+Data goes to standard output, talk and progress to standard error. Exit 0: done. Exit 1: one
+sentence says which input is bad. Exit 2: the command was misused. Exit 3: done, but some files
+are in quarantine.
+"""
+
+import sys
+
+import typer
+
+from hilum.cli import demo, evaluate, ingest, phantom, train
+from hilum.errors import HilumError, UsageError
+
+app = typer.Typer(
+    name="hilum",
+    help="Learn from chest X-rays with zero, some or all labels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+for group in (demo, phantom, ingest, train, evaluate):  # the order in which data flows
+    group.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hilum {version('hilum')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Learn from chest X-rays with zero, some or all labels."""
+
+
+def main() -> None:
+    """Run the command line; a fault in the user's input ends in one sentence, not a traceback."""
+    try:
+        app()
+    except UsageError as error:
+        sys.exit(_say(error, 2))
+    except HilumError as error:
+        sys.exit(_say(error, 1))
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. Run the same command again to continue.\n")
+        sys.exit(130)
+
+
+def _say(error: HilumError, code: int) -> int:
+    sys.stderr.write(f"Error: {error}\n")
+    return code

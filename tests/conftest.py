@@ -1,0 +1,17 @@
+"""What every test may use: the folder of real data, where there is one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real data (`HILUM_DATA`), or skip the test."""
+    folder = Path(os.environ.get("HILUM_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder} (set HILUM_DATA)")
+    return folder
