@@ -13,7 +13,9 @@ The door. Everything a newcomer needs is here; nothing heavy is imported before 
 Research software; not a medical device.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from hilum.tables import Table, read_table, write_table
     from hilum.training import pretrain
 
-_WHERE = {
+_WHERE = {  # name -> the module that holds it
     "FINDINGS": "findings",
     "Collection": "collection",
     "Encoder": "encoders",
@@ -60,8 +62,31 @@ _WHERE = {
     "write_table": "tables",
 }
 
-__all__ = [  # noqa: F822, RUF022
+__all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
+    "Collection",
+    "Encoder",
     "FINDINGS",
+    "Geometry",
+    "HilumError",
+    "ImageError",
+    "Metrics",
+    "Page",
+    "Table",
+    "write_hospital",
+    "read_source",
+    "read_picture",
+    "ingest",
+    "open",
+    "pretrain",
+    "load_encoder",
+    "save_encoder",
+    "convert",
+    "embed",
+    "classify",
+    "evaluate",
+    "compare",
+    "read_table",
+    "write_table",
 ]
 
 
@@ -74,3 +99,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Door(ModuleType):
+    """Keep ``hilum.embed`` the function after the module of the same name was imported.
+
+    Python binds a submodule on its package when it is first imported, which would put the
+    module `hilum.embed` in front of the function; the verbs are the public names.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and _WHERE.get(name) == name):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Door
