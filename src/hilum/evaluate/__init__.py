@@ -1,0 +1,21 @@
+"""Any table of scores against any table of truth: by id, by name, with intervals.
+
+`assess` joins the tables and is the way in; `metrics` holds the statistics, `intervals` the
+resampling, `result` what comes out.
+"""
+
+from hilum.evaluate.assess import compare, evaluate
+from hilum.evaluate.intervals import Measure
+from hilum.evaluate.metrics import auroc, average_precision
+from hilum.evaluate.result import Comparison, FindingMetrics, Metrics
+
+__all__ = [
+    "Comparison",
+    "FindingMetrics",
+    "Measure",
+    "Metrics",
+    "auroc",
+    "average_precision",
+    "compare",
+    "evaluate",
+]

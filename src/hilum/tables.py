@@ -1,0 +1,392 @@
+"""Score, truth and label tables: ids × findings, read and written as CSV, joined by id and by name.
+
+One format serves every stage (`docs/formats.md`): an id column, then one column per finding; a
+cell is 1 (present), 0 (absent), -1 (uncertain), empty (unknown), or a score, any finite number.
+Two tables may hold their rows and columns in any order: nothing here joins by position. In the
+published CheXpert test labels, joining by position would give one radiologist an F1 of 0.02
+where joining by name gives 0.85.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from hilum.errors import TableError
+from hilum.findings import canonical
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Labels or scores of some images for some findings.
+
+    Parameters
+    ----------
+    ids
+        One id per row, unique.
+    findings
+        One name per column of `values`, unique.
+    values : (n_ids, n_findings)
+        Float64; NaN is unknown, infinity is refused.
+    extra
+        Other columns by name, one text or None per row: patient ids, sexes, views.
+    notes
+        What a reader must know about a finding's column, such as why it is empty.
+
+    Raises
+    ------
+    TableError
+        If an id or finding is there twice, the shapes do not fit, or a value is infinite.
+    """
+
+    ids: tuple[str, ...]
+    findings: tuple[str, ...]
+    values: Values
+    extra: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=np.float64)
+        object.__setattr__(self, "values", values)
+        shape = (len(self.ids), len(self.findings))
+        if values.shape != shape:
+            raise TableError(f"a table of {shape[0]} ids × {shape[1]} findings cannot hold "
+                             f"values of shape {values.shape}")  # fmt: skip
+        if infinite := int(np.isinf(values).sum()):
+            raise TableError(f"a table's values must be finite or NaN, {infinite} are infinite")
+        _refuse_doubles("id", self.ids)
+        _refuse_doubles("finding", self.findings)
+        for name, cells in self.extra.items():
+            if len(cells) != len(self.ids):
+                raise TableError(
+                    f"column {name!r} has {len(cells)} cells for {len(self.ids)} ids"
+                )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def column(self, finding: str) -> Values:
+        """Return the values (n_ids,) of one finding, in any of its spellings."""
+        return self.values[:, self.findings.index(_find(finding, self.findings))]
+
+    def take(self, rows: ArrayLike) -> "Table":
+        """Return the rows at these positions, or those where a mask is true."""
+        positions = np.arange(len(self.ids))[np.asarray(rows)]
+        extra = {name: tuple(cells[i] for i in positions) for name, cells in self.extra.items()}
+        ids = tuple(self.ids[i] for i in positions)
+        return Table(ids, self.findings, self.values[positions], extra, self.notes)
+
+    def select(self, findings: Sequence[str]) -> "Table":
+        """Return these findings, in this order, in any of their spellings.
+
+        Raises
+        ------
+        TableError
+            If the table has no such finding.
+        """
+        names = tuple(_find(name, self.findings) for name in findings)
+        columns = [self.findings.index(name) for name in names]
+        notes = {name: text for name, text in self.notes.items() if name in names}
+        return Table(self.ids, names, self.values[:, columns], self.extra, notes)
+
+
+def _find(finding: str, among: Sequence[str]) -> str:
+    for name in (finding, canonical(finding) or finding):
+        if name in among:
+            return name
+    raise TableError(f"there is no finding {finding!r} here; there are {', '.join(among)}")
+
+
+def _refuse_doubles(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) == len(names):
+        return
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    raise TableError(
+        f"{what} {doubled[0]!r} is there more than once, and so are {len(doubled) - 1} others; "
+        f"each {what} may have one place in a table"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Two tables with the same rows and columns, both in the truth's order.
+
+    Parameters
+    ----------
+    scores, truth
+        What both tables share.
+    without_truth
+        How many scored ids have no row in the truth; they take no part.
+    unscored, without_labels
+        Findings that only the truth has, and that only the scores have.
+    """
+
+    scores: Table
+    truth: Table
+    without_truth: int
+    unscored: tuple[str, ...]
+    without_labels: tuple[str, ...]
+
+
+def align(scores: Table, truth: Table) -> Aligned:
+    """Join scores to the truth, rows by id and columns by name.
+
+    Raises
+    ------
+    TableError
+        If the truth is empty, an id of the truth has no score (the message names the first and
+        counts them: a quietly smaller test set is a different result), or no finding is shared.
+    """
+    if not truth.ids:
+        raise TableError("the truth has no rows: there is nothing to evaluate")
+    place = {image: row for row, image in enumerate(scores.ids)}
+    missing = [image for image in truth.ids if image not in place]
+    if missing:
+        raise TableError(
+            f"{len(missing)} of the truth's {len(truth)} ids have no score, the first is "
+            f"{missing[0]!r}; score them, or leave them out of the truth"
+        )
+    shared = [name for name in truth.findings if name in scores.findings]
+    if not shared:
+        raise TableError(
+            f"no finding is in both tables: the scores have {_listed(scores.findings)}, "
+            f"the truth has {_listed(truth.findings)}"
+        )
+    rows = np.array([place[image] for image in truth.ids])
+    return Aligned(
+        scores=scores.take(rows).select(shared),
+        truth=truth.select(shared),
+        without_truth=len(scores) - len(truth),
+        unscored=tuple(name for name in truth.findings if name not in shared),
+        without_labels=tuple(name for name in scores.findings if name not in shared),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"
+
+
+def read_columns(path: str | Path) -> tuple[str, ...]:
+    """Return the names in a table's header, as they are written there."""
+    header = next(_records(Path(path)), (1, []))[1]
+    return tuple(name.strip() for name in header)
+
+
+def read_table(
+    path: str | Path,
+    id_column: str = "image_id",
+    findings: Sequence[str] | None = None,
+    extra: Sequence[str] = (),
+    prefix: str = "",
+) -> Table:
+    """Read a CSV file, gzipped or not, of labels or scores.
+
+    Parameters
+    ----------
+    path
+        The file: UTF-8, comma-separated, one header line.
+    id_column
+        The column that names the rows.
+    findings
+        Columns to read, in any spelling (`hilum.findings.canonical`); one that is not in the
+        vocabulary must be spelt as in the file. None reads every column in the vocabulary.
+        Other columns are ignored.
+    extra
+        Columns to carry as text.
+    prefix
+        What finding columns start with in this file, such as ``"prob_"``. Columns without it
+        are not findings then.
+
+    Returns
+    -------
+    The table, rows and findings in the file's order, or findings in the order asked for.
+
+    Raises
+    ------
+    TableError
+        If the file is not such a table. Faults in a cell are named as ``file:line:column``.
+    """
+    path = Path(path)
+    frame = _read_text(path)
+    header = [(name or "").strip() for name in frame.row(0)]
+    body = frame.with_row_index("record").slice(1)
+    body = body.filter(~pl.all_horizontal(pl.exclude("record").is_null()))  # blank lines
+    if body.is_empty():
+        raise TableError(f"{path}: the table has a header but no rows")
+    columns = _finding_columns(path, header, findings, prefix)
+    ids = _read_ids(path, body, _position(path, header, id_column), id_column)
+    values = np.column_stack(
+        [_read_numbers(path, body, at, header[at]) for at in columns.values()]
+    )  # fmt: skip
+    carried = {
+        name: tuple(body.to_series(1 + _position(path, header, name)).to_list()) for name in extra
+    }
+    return Table(ids, tuple(columns), values, carried)
+
+
+def _read_text(path: Path) -> pl.DataFrame:
+    """Read every cell, the header too, as text: polars would rename doubled columns."""
+    try:
+        content = path.read_bytes()
+        frame = pl.read_csv(io.BytesIO(content), has_header=False, infer_schema=False)
+    except (OSError, EOFError, zlib.error) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error
+    except pl.exceptions.NoDataError as error:
+        raise TableError(f"{path}: the file is empty; a table starts with a header") from error
+    except pl.exceptions.PolarsError as error:
+        raise TableError(_why_not_csv(path, error)) from error
+    # polars fills up a line that is too short; that is a fault unless it is a blank line
+    if frame.to_series(frame.width - 1).null_count():
+        for line, cells in _records(path):
+            if cells and len(cells) < frame.width:
+                raise TableError(_wrong_width(path, line, frame.width, len(cells)))
+    return frame
+
+
+def _why_not_csv(path: Path, error: Exception) -> str:
+    """Find the line that polars refused, which it does not name."""
+    try:
+        records = list(_records(path))
+    except (UnicodeDecodeError, csv.Error) as fault:
+        return f"{path}: not a CSV file in UTF-8: {fault}"
+    width = len(records[0][1])
+    for line, cells in records:
+        if cells and len(cells) != width:
+            return _wrong_width(path, line, width, len(cells))
+    return f"{path}: not a CSV file: {str(error).splitlines()[0]}"
+
+
+def _wrong_width(path: Path, line: int, expected: int, got: int) -> str:
+    return (f"{path}:{line}: expected {expected} cells as in the header, got {got}; "
+            "is the line cut off, or is there a comma without quotes?")  # fmt: skip
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line each record starts on, and its cells: slow, for the header and errors."""
+    with path.open("rb") as probe:
+        zipped = probe.read(2) == b"\x1f\x8b"
+    opened = gzip.open if zipped else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
+        reader = csv.reader(lines)
+        start = 1
+        for cells in reader:
+            yield start, cells
+            start = reader.line_num + 1
+
+
+def _finding_columns(
+    path: Path, header: list[str], findings: Sequence[str] | None, prefix: str
+) -> dict[str, int]:
+    """Map each finding to its column's position."""
+    places: dict[str, list[int]] = {}
+    for at, cell in enumerate(header):
+        if cell.startswith(prefix):
+            name = cell.removeprefix(prefix)
+            places.setdefault(canonical(name) or name, []).append(at)
+    if findings is None:
+        wanted = [name for name in places if canonical(name)]
+    else:
+        wanted = [canonical(name) or name for name in findings]
+        _refuse_doubles("finding", wanted)
+    for name in wanted:
+        if name not in places:
+            raise TableError(f"{path}: no column for the finding {name!r}; "
+                             f"the columns are {', '.join(header)}")  # fmt: skip
+        if len(places[name]) > 1:
+            doubled = " and ".join(repr(header[at]) for at in places[name])
+            raise TableError(f"{path}: the columns {doubled} are both {name!r}; keep one")
+    if not wanted:
+        raise TableError(f"{path}: no column is a finding; the columns are {', '.join(header)}")
+    return {name: places[name][0] for name in wanted}
+
+
+def _position(path: Path, header: list[str], column: str) -> int:
+    places = [at for at, name in enumerate(header) if name == column]
+    if len(places) == 1:
+        return places[0]
+    number = "no" if not places else "more than one"
+    raise TableError(f"{path}: {number} column {column!r}; the columns are {', '.join(header)}")
+
+
+def _read_ids(path: Path, body: pl.DataFrame, at: int, column: str) -> tuple[str, ...]:
+    cells = body.to_series(1 + at)
+    absent = (cells.is_null() | (cells == "")).fill_null(value=True)
+    if absent.any():
+        place = _place(path, body, int(absent.arg_max() or 0), column)
+        raise TableError(f"{place}: expected an id, got an empty cell")
+    first: dict[str, int] = {}
+    for row, image in enumerate(cells.to_list()):
+        if first.setdefault(image, row) != row:
+            place = _place(path, body, row, column)
+            before = _line(path, body, first[image])
+            raise TableError(f"{place}: the id {image!r} is already on line {before}; "
+                             "each id may have one row")  # fmt: skip
+    return tuple(first)
+
+
+def _read_numbers(path: Path, body: pl.DataFrame, at: int, column: str) -> Values:
+    cells = body.to_series(1 + at).str.strip_chars().replace("", None)
+    numbers = cells.cast(pl.Float64, strict=False)
+    wrong = cells.is_not_null() & ~numbers.is_finite().fill_null(value=False)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        raise TableError(
+            f"{_place(path, body, row, column)}: expected a finite number (a label is 1, 0 or "
+            f"-1) or an empty cell, got {cells[row]!r}; leave a cell empty where it is unknown"
+        )
+    return numbers.fill_null(np.nan).to_numpy()
+
+
+def _place(path: Path, body: pl.DataFrame, row: int, column: str) -> str:
+    return f"{path}:{_line(path, body, row)}:{column}"
+
+
+def _line(path: Path, body: pl.DataFrame, row: int) -> int:
+    """Return a row's line in the file; a quoted cell may span several."""
+    record = body["record"][row]
+    return next(line for at, (line, _) in enumerate(_records(path)) if at == record)
+
+
+def write_table(table: Table, path: str | Path, id_column: str = "image_id") -> None:
+    """Write a table as CSV (gzipped where the name ends in ``.gz``); reading it gives it back.
+
+    Ids, then extra columns, then findings. Numbers are written so that they are read back to
+    the last bit, unknown ones as an empty cell. The file appears complete or not at all.
+
+    Raises
+    ------
+    TableError
+        If the table has no rows, an id is empty, or a column name is used twice.
+    """
+    path = Path(path)
+    if not table.ids or "" in table.ids:
+        raise TableError(f"{path}: a table needs rows, and every row an id that is not empty")
+    _refuse_doubles("column", (id_column, *table.extra, *table.findings))
+    columns = [pl.Series(id_column, table.ids, dtype=pl.String)]
+    columns += [pl.Series(name, cells, dtype=pl.String) for name, cells in table.extra.items()]
+    columns += [
+        _as_written(pl.Series(name, table.values[:, at]).fill_nan(None))
+        for at, name in enumerate(table.findings)
+    ]
+    content = pl.DataFrame(columns).write_csv().encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    zipped = path.suffix == ".gz"
+    unfinished.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
+    unfinished.replace(path)
+
+
+def _as_written(column: pl.Series) -> pl.Series:
+    """Write labels as 1 rather than 1.0."""
+    whole = column.drop_nulls().is_in([-1.0, 0.0, 1.0]).all()
+    return column.cast(pl.Int8) if whole else column
