@@ -1,0 +1,297 @@
+"""Embedding columns: one vector per image, with the name and fingerprint of its encoder.
+
+A column is written in one commit, complete with its provenance in the field's metadata, so a
+reader sees the old vectors or the new ones, never half. While an encoder is at work, its finished
+batches go into a small dataset beside the collection; a killed job continues there.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Final
+
+import lance
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from hilum.collection.store import FIXED_COLUMNS, KEY, open_dataset, writer
+from hilum.errors import CollectionError, UsageError
+
+Vectors = NDArray[np.float32]
+Batch = tuple[Sequence[str], Vectors]
+
+FLUSH_SECONDS: Final = 2.0  # at most this much work is lost to a kill; a flush costs about 5 ms
+_FLUSH_BYTES: Final = 64 << 20
+_MERGE_ROWS: Final = 8192
+
+
+@dataclass(frozen=True)
+class EmbeddingInfo:
+    """Where an embedding comes from.
+
+    Parameters
+    ----------
+    dim
+        Numbers in a vector.
+    fingerprint
+        Of the encoder: what it expects and all its weights.
+    encoder
+        Its name, for people.
+    """
+
+    dim: int
+    fingerprint: str
+    encoder: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """An embedding's place in the dataset."""
+
+    name: str
+    info: EmbeddingInfo
+
+
+def columns_of(dataset: "lance.LanceDataset") -> dict[str, Column]:
+    """Return the embeddings of a dataset by name.
+
+    Of two columns with one name the later counts: the earlier was about to be dropped when its
+    writer was killed.
+    """
+    found = {}
+    for field in dataset.schema:
+        text = (field.metadata or {}).get(KEY.encode())
+        if text is not None:
+            data = json.loads(text)
+            found[data.pop("name")] = Column(field.name, EmbeddingInfo(**data))
+    return found
+
+
+def find(dataset: "lance.LanceDataset", name: str) -> Column:
+    """Return one embedding's column.
+
+    Raises
+    ------
+    CollectionError
+        If there is none of this name; the message lists those there are.
+    """
+    columns = columns_of(dataset)
+    if name not in columns:
+        raise CollectionError(
+            f"there is no embedding {name!r} in this collection; "
+            f"there is {', '.join(columns) or 'none yet'}; make one with: hilum embed"
+        )
+    return columns[name]
+
+
+def as_matrix(vectors: "pa.ChunkedArray", dim: int) -> tuple[NDArray[np.bool_], Vectors]:
+    """Return which rows have a vector, (n,), and those vectors, (n_present, dim)."""
+    present = np.asarray(vectors.is_valid().to_numpy())
+    flat = [chunk.drop_null().flatten().to_numpy() for chunk in vectors.chunks]
+    matrix = np.concatenate(flat) if flat else np.empty(0, np.float32)
+    return present, matrix.reshape(-1, dim).astype(np.float32, copy=False)
+
+
+# --------------------------------------------------------------------------- work in progress
+
+
+def _partial_uri(uri: str, name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
+        raise UsageError(
+            f"{name!r} cannot name an embedding: use a letter, then letters, digits, - and _"
+        )
+    return f"{uri}/_partial/{name}.lance"
+
+
+def _open_partial(uri: str, name: str, info: EmbeddingInfo) -> "lance.LanceDataset | None":
+    """Return the unfinished work of this encoder; that of another counts for nothing."""
+    try:
+        partial = lance.dataset(_partial_uri(uri, name))
+    except (ValueError, OSError):
+        return None
+    return partial if partial.schema.metadata == _vector_schema(info).metadata else None
+
+
+def _vector_schema(info: EmbeddingInfo) -> pa.Schema:
+    fields = [("image_id", pa.string()), ("vector", pa.list_(pa.float32(), info.dim))]
+    return pa.schema(fields, metadata={KEY: json.dumps(asdict(info))})
+
+
+def finished_ids(
+    uri: str, dataset: "lance.LanceDataset", name: str, info: EmbeddingInfo, *, overwrite: bool
+) -> set[str]:
+    """Return the images that need no work: in the column, or among a killed job's batches.
+
+    Raises
+    ------
+    CollectionError
+        If the embedding was made by another encoder, and is not to be overwritten.
+    """
+    done: set[str] = set()
+    column = _reusable(dataset, name, info, overwrite=overwrite)
+    if column:
+        scan = dataset.scanner(columns=["image_id"], filter=f"`{column}` IS NOT NULL")
+        done |= set(scan.to_table()["image_id"].to_pylist())
+    if partial := _open_partial(uri, name, info):
+        done |= set(partial.to_table(columns=["image_id"])["image_id"].to_pylist())
+    return done
+
+
+def _reusable(
+    dataset: "lance.LanceDataset", name: str, info: EmbeddingInfo, *, overwrite: bool
+) -> str | None:
+    column = columns_of(dataset).get(name)
+    if column is None:
+        return None
+    if (column.info.fingerprint, column.info.dim) == (info.fingerprint, info.dim):
+        return column.name
+    if overwrite:
+        return None
+    raise CollectionError(
+        f"embedding {name!r} was made by {column.info.encoder} (fingerprint "
+        f"{column.info.fingerprint[:12]}, {column.info.dim} numbers), not by {info.encoder} "
+        f"({info.fingerprint[:12]}, {info.dim}); choose another name, or overwrite it"
+    )
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def write(
+    uri: str, name: str, batches: Iterable[Batch], info: EmbeddingInfo, *, overwrite: bool
+) -> None:
+    """Take vectors as they come, keep them safe, and make one column of them at the end.
+
+    Memory is bounded by one flush (64 MiB or two seconds of work) and by the ids.
+
+    Raises
+    ------
+    UsageError
+        If the name cannot be one.
+    CollectionError
+        If another encoder has the name and it is not to be overwritten, another process writes,
+        or a batch is not finite float32 vectors of known images.
+    """
+    with writer(uri):
+        dataset = open_dataset(uri)
+        old = _reusable(dataset, name, info, overwrite=overwrite)
+        path = _partial_uri(uri, name)
+        known = set(dataset.to_table(columns=["image_id"])["image_id"].to_pylist())
+        for table in _flushes(batches, info, known):
+            mode = "append" if _open_partial(uri, name, info) else "overwrite"
+            lance.write_dataset(table, path, mode=mode)
+        partial = _open_partial(uri, name, info)
+        if partial is not None:
+            _add_column(dataset, name, info, partial, old)
+        superseded = set(_columns_named(dataset, name)) - {find(dataset, name).name}
+        if superseded:
+            dataset.drop_columns(sorted(superseded))
+        if partial is not None:
+            lance.LanceDataset.drop(path)
+
+
+def drop(uri: str, name: str) -> None:
+    """Remove an embedding.
+
+    Raises
+    ------
+    CollectionError
+        If there is none of this name.
+    """
+    with writer(uri):
+        dataset = open_dataset(uri)
+        find(dataset, name)
+        dataset.drop_columns(_columns_named(dataset, name))
+
+
+def _flushes(batches: Iterable[Batch], info: EmbeddingInfo, known: set[str]) -> Iterator[pa.Table]:
+    held: list[Batch] = []
+    last = time.monotonic()
+    for ids, vectors in batches:
+        _check(ids, vectors, info, known)
+        held.append((ids, vectors))
+        size = sum(part.nbytes for _, part in held)
+        if size >= _FLUSH_BYTES or time.monotonic() - last >= FLUSH_SECONDS:
+            yield _as_table(held, info)
+            held, last = [], time.monotonic()
+    if held:
+        yield _as_table(held, info)
+
+
+def _check(ids: Sequence[str], vectors: Vectors, info: EmbeddingInfo, known: set[str]) -> None:
+    if vectors.shape != (len(ids), info.dim) or vectors.dtype != np.float32:
+        raise CollectionError(
+            f"expected float32 vectors of shape ({len(ids)}, {info.dim}) for {len(ids)} images, "
+            f"got {vectors.dtype} of shape {vectors.shape}"
+        )
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        bad = [image for image, good in zip(ids, finite, strict=True) if not good]
+        raise CollectionError(
+            f"the vectors of {len(bad)} of {len(ids)} images are not finite, the first is "
+            f"{bad[0]!r}; the encoder's weights or precision are at fault"
+        )
+    strange = [image for image in ids if image not in known]
+    if strange:
+        raise CollectionError(f"{strange[0]!r} is not an image of this collection")
+
+
+def _as_table(held: list[Batch], info: EmbeddingInfo) -> pa.Table:
+    ids = pa.array(chain.from_iterable(ids for ids, _ in held), pa.string())
+    flat = np.concatenate([vectors for _, vectors in held]).reshape(-1)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat), info.dim)
+    return pa.Table.from_arrays([ids, vectors], schema=_vector_schema(info))
+
+
+def _columns_named(dataset: "lance.LanceDataset", name: str) -> list[str]:
+    return [
+        field.name
+        for field in dataset.schema
+        if json.loads((field.metadata or {}).get(KEY.encode(), b"{}")).get("name") == name
+    ]
+
+
+def _add_column(
+    dataset: "lance.LanceDataset",
+    name: str,
+    info: EmbeddingInfo,
+    partial: "lance.LanceDataset",
+    old: str | None,
+) -> None:
+    taken = {*dataset.schema.names, *FIXED_COLUMNS}
+    wanted = f"embedding_{name}"
+    column = wanted if wanted not in taken else f"{wanted}_{dataset.version}"
+    metadata = {KEY: json.dumps({"name": name, **asdict(info)})}
+    field = pa.field(column, pa.list_(pa.float32(), info.dim), metadata=metadata)
+    target = pa.schema([field])
+    merged = (
+        pa.record_batch([part], schema=target) for part in _merged(dataset, partial, old, info.dim)
+    )
+    dataset.add_columns(pa.RecordBatchReader.from_batches(target, merged))
+
+
+def _merged(
+    dataset: "lance.LanceDataset", partial: "lance.LanceDataset", old: str | None, dim: int
+) -> Iterator["pa.FixedSizeListArray"]:
+    """Yield the column in row order: a new vector, else the old one, else null."""
+    ids = partial.to_table(columns=["image_id"])["image_id"].to_pylist()
+    place = {image: row for row, image in enumerate(ids)}
+    columns = ["image_id", *([old] if old else [])]
+    for batch in dataset.scanner(columns=columns, batch_size=_MERGE_ROWS).to_batches():
+        out = np.zeros((batch.num_rows, dim), dtype=np.float32)
+        missing = np.ones(batch.num_rows, dtype=bool)
+        if old:
+            present, vectors = as_matrix(pa.chunked_array([batch.column(old)]), dim)
+            out[present], missing = vectors, ~present
+        images = batch.column("image_id").to_pylist()
+        rows = [row for row, image in enumerate(images) if image in place]
+        if rows:
+            taken = partial.take([place[images[row]] for row in rows], columns=["vector"])
+            out[rows] = as_matrix(taken["vector"], dim)[1]
+            missing[rows] = False
+        flat = pa.array(out.reshape(-1))
+        yield pa.FixedSizeListArray.from_arrays(flat, dim, mask=pa.array(missing))

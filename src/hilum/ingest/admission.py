@@ -1,0 +1,257 @@
+"""Rows of a listing enter a collection: once, in order, in batches, and whole.
+
+What a kill can interrupt, and what the next run finds: before the first commit, nothing; between
+two commits, a beginning of the listing's rows; while compacting, all rows and a source that is
+not marked complete. In each case it does what is left.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import polars as pl
+
+from hilum.collection import Collection, open_collection, splits, store
+from hilum.decoding import Decoded
+from hilum.ingest.newcomers import compare, source_rows
+from hilum.ingest.rows import as_arrow
+from hilum.progress import Progress, silent
+from hilum.sources import Listing
+from hilum.workers import Failure
+
+if TYPE_CHECKING:
+    import lance
+
+BATCH_BYTES: Final = 64 << 20  # of pixels in one commit
+_TABLE_BATCH: Final = 65_536  # rows in one commit where there are no pixels
+
+Outcome = Decoded | Failure | None
+Decode = Callable[[Sequence[str]], Iterator[Outcome]]
+"""Image ids of the listing -> one outcome each, in order; None where there are no pixels."""
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did.
+
+    Parameters
+    ----------
+    collection
+        The collection after it.
+    source
+        The name of the source within the collection.
+    added
+        Images that are new.
+    already
+        Images of this source that were there before.
+    quarantined
+        How many files could not be read, by reason.
+    split_by
+        ``"image"`` where the source names no patients, so that a split by patient is none.
+    notes
+        What the reader of the layout wants known.
+    """
+
+    collection: Collection
+    source: str
+    added: int
+    already: int
+    quarantined: dict[str, int]
+    split_by: Literal["patient", "image"]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Admission:
+    """One source on its way into a collection, under the collection's lock.
+
+    Parameters
+    ----------
+    uri
+        The collection.
+    settings
+        Of the collection, or of the one to make.
+    listing
+        The source's rows.
+    name
+        Of the source within the collection.
+    decode
+        Gives what is to be stored of each image.
+    file_bytes
+        The present size of an image's file, by which a changed file is told; None: unknown.
+    prefix
+        Put before the ids.
+    options
+        Of the reader, as the collection remembers them.
+    batch_rows
+        Images in one commit; as many as hold 64 MiB of pixels if None.
+    progress
+        Told the number of images worked on.
+    """
+
+    uri: str
+    settings: store.Settings
+    listing: Listing
+    name: str
+    decode: Decode
+    file_bytes: Callable[[str], int | None] = lambda _: None
+    prefix: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    batch_rows: int | None = None
+    progress: Progress = silent
+
+    def run(self) -> IngestReport:
+        """Bring the rows in that are not there.
+
+        Raises
+        ------
+        ClashError, LeakError
+            If the rows contradict the collection or themselves; nothing is written then.
+        """
+        rows = self._with_splits(source_rows(self.listing, self.name, self.prefix))
+        new = self._new_among(rows)
+        failures = self._add(new)
+        rejected = [
+            self._quarantined(r.name, None, Failure(r.reason, r.message))
+            for r in self.listing.rejected
+        ]
+        self._finish(rows.height - len(failures))
+        store.write_quarantine(self.uri, self.name, [*failures, *rejected])
+        named = bool((rows["patient_id"] != rows["image_id"]).any())
+        return IngestReport(
+            collection=open_collection(self.uri),
+            source=self.name,
+            added=new.height - len(failures),
+            already=rows.height - new.height,
+            quarantined=dict(Counter(str(row["reason"]) for row in [*failures, *rejected])),
+            split_by="patient" if named else "image",
+            notes=self.listing.notes,
+        )
+
+    def _with_splits(self, rows: pl.DataFrame) -> pl.DataFrame:
+        drawn = splits.assign(
+            rows["patient_id"].to_list(),
+            rows["split"].to_list(),
+            seed=self.settings.seed,
+            fractions=self.settings.fractions,
+        )
+        return rows.with_columns(split=pl.Series(drawn, dtype=pl.String))
+
+    def _new_among(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows that are not in the collection; refuse those that contradict it."""
+        if not store.exists(self.uri):
+            return rows
+        there = open_collection(self.uri)
+        existing = there.table([c for c in there.columns if c in {*rows.columns, "file_bytes"}])
+        bytes_now = self._bytes_now(rows["image_id"])
+        compare(existing, rows, self.settings, self.name, self.listing.source, bytes_now)
+        return rows.join(existing, on="image_id", how="anti", maintain_order="left")
+
+    def _own_id(self, image_id: str) -> str:
+        return image_id.removeprefix(self.prefix)
+
+    def _bytes_now(self, images: pl.Series) -> pl.DataFrame:
+        sizes = [self.file_bytes(self._own_id(image)) for image in images]
+        return pl.DataFrame({"image_id": images, "bytes_now": pl.Series(sizes, dtype=pl.Int64)})
+
+    # ------------------------------------------------------------------ batches
+
+    def _add(self, new: pl.DataFrame) -> list[dict[str, str | None]]:
+        """Decode and commit in batches; return a quarantine row for each file that failed."""
+        failures: list[dict[str, str | None]] = []
+        side = self.settings.size
+        step = self.batch_rows or (max(16, BATCH_BYTES // side**2) if side else _TABLE_BATCH)
+        images = [self._own_id(image) for image in new["image_id"]]
+        with closing(self._counted(self.decode(images), new.height)) as outcomes:
+            for start in range(0, new.height, step):
+                batch = new[start : start + step]
+                failed = self._commit(batch, list(islice(outcomes, batch.height)))
+                if failed:
+                    failures += failed
+                    store.write_quarantine(self.uri, self.name, failures)
+        return failures
+
+    def _counted(self, outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
+        self.progress(0, total)
+        for done, outcome in enumerate(outcomes, start=1):
+            yield outcome
+            self.progress(done, total)
+
+    def _commit(
+        self, batch: pl.DataFrame, outcomes: list[Outcome]
+    ) -> list[dict[str, str | None]]:  # fmt: skip
+        """Commit the rows whose image could be read, and return quarantine rows for the others."""
+        failed = [
+            self._quarantined(row["image_id"], row["file"], outcome)
+            for row, outcome in zip(batch.iter_rows(named=True), outcomes, strict=True)
+            if isinstance(outcome, Failure)
+        ]
+        good = [outcome for outcome in outcomes if not isinstance(outcome, Failure)]
+        if good:
+            readable = [not isinstance(outcome, Failure) for outcome in outcomes]
+            dataset = self._begin()
+            rows = batch.filter(pl.Series(readable))
+            dataset.insert(as_arrow(rows, good, self.settings), mode="append")
+        return failed
+
+    def _quarantined(
+        self, image_id: str, file: str | None, failure: Failure
+    ) -> dict[str, str | None]:  # fmt: skip
+        where = {"image_id": image_id, "source": self.name, "file": file}
+        return {**where, "reason": failure.reason, "message": failure.message}
+
+    def _begin(self) -> "lance.LanceDataset":
+        """Make the collection ready for rows of this source; does nothing the second time."""
+        entry = self._entry(rows=0, complete=False)
+        if not store.exists(self.uri):
+            self.settings = replace(self.settings.with_source(entry), unfinished_since=0)
+            return store.create(self.uri, self.settings)
+        dataset = store.open_dataset(self.uri)
+        before = store.settings_of(dataset)
+        since = dataset.version if before.unfinished_since is None else before.unfinished_since
+        findings = tuple(dict.fromkeys((*before.findings, *self.listing.findings)))
+        store.add_findings(dataset, findings)
+        self.settings = replace(
+            before.with_source(entry), findings=findings, unfinished_since=since
+        )  # fmt: skip
+        store.set_settings(dataset, self.settings)
+        return dataset
+
+    # ------------------------------------------------------------------ the end
+
+    def _finish(self, present: int) -> None:
+        """Compact, check, mark the source as complete, and forget the steps in between."""
+        if not store.exists(self.uri):  # not one file could be read
+            store.create(self.uri, self.settings)
+        dataset = store.open_dataset(self.uri)
+        before = store.settings_of(dataset)
+        since = before.unfinished_since
+        if since is not None:
+            store.compact(dataset, before)
+            people = dataset.to_table(columns=["patient_id", "split"])
+            splits.check_leaks(people["patient_id"].to_pylist(), people["split"].to_pylist())
+        entry = self._entry(rows=present, complete=True)
+        done = all(other.complete for other in before.with_source(entry).sources)
+        after = replace(before.with_source(entry), unfinished_since=None if done else since)
+        store.set_settings(dataset, after)
+        if since is not None and done:
+            store.forget_versions(self.uri, (since, dataset.version))
+
+    @cached_property
+    def _digest(self) -> str:
+        return self.listing.digest()
+
+    def _entry(self, *, rows: int, complete: bool) -> store.SourceEntry:
+        return store.SourceEntry(
+            name=self.name,
+            layout=self.listing.source,
+            digest=self._digest,
+            rows=rows,
+            complete=complete,
+            options=self.options,
+            notes=self.listing.notes,
+        )
