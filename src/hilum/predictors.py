@@ -20,12 +20,15 @@ Scores rank images; they are not calibrated probabilities.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hilum.errors import UsageError
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 Embeddings = NDArray[np.floating]
 Floats = NDArray[np.float64]
@@ -214,8 +217,6 @@ def linear_probe(
 
 def _fit(features: Floats, label: Floats, seed: int) -> tuple[Floats, float]:
     """Return slope (dim,) and offset of the log odds in the embedding's own coordinates."""
-    from sklearn.linear_model import LogisticRegression
-
     centre, spread = features.mean(axis=0), features.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0) * np.sqrt(features.shape[1])
     scaled = (features - centre) / scale
@@ -224,14 +225,18 @@ def _fit(features: Floats, label: Floats, seed: int) -> tuple[Floats, float]:
     _, singular, axes = np.linalg.svd(scaled, full_matrices=False)
     axes = axes[singular > singular.max() * 1e-10]
     reduced = scaled @ axes.T
-    model = LogisticRegression(C=_strength(reduced, label, seed), max_iter=1000)
-    model.fit(reduced, label)
+    model = _logistic(reduced, label, _strength(reduced, label, seed))
     slope = (axes.T @ model.coef_[0]) / scale
     return slope, float(model.intercept_[0] - centre @ slope)
 
 
-def _strength(features: Floats, label: Floats, seed: int) -> float:
+def _logistic(features: Floats, label: Floats, strength: float) -> "LogisticRegression":
     from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=strength, max_iter=1000, tol=1e-6).fit(features, label)
+
+
+def _strength(features: Floats, label: Floats, seed: int) -> float:
     from sklearn.metrics import log_loss
     from sklearn.model_selection import StratifiedKFold
 
@@ -242,8 +247,7 @@ def _strength(features: Floats, label: Floats, seed: int) -> float:
     def loss(strength: float) -> float:
         total = 0.0
         for train, test in folds:
-            model = LogisticRegression(C=strength, max_iter=1000)
-            model.fit(features[train], label[train])
+            model = _logistic(features[train], label[train], strength)
             total += log_loss(label[test], model.predict_proba(features[test])[:, 1])
         return total
 

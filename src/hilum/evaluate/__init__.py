@@ -4,7 +4,7 @@
 resampling, `result` what comes out.
 """
 
-from hilum.evaluate.assess import compare, evaluate
+from hilum.evaluate.assess import compare, evaluate, read_pair
 from hilum.evaluate.intervals import Measure
 from hilum.evaluate.metrics import auroc, average_precision
 from hilum.evaluate.result import Comparison, FindingMetrics, Metrics
@@ -18,4 +18,5 @@ __all__ = [
     "average_precision",
     "compare",
     "evaluate",
+    "read_pair",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from hilum.evaluate.intervals import Measure, measures, one_unit_only, percentil
 from hilum.evaluate.metrics import STATISTICS, Floats, Ranking, rank
 from hilum.evaluate.result import Comparison, FindingMetrics, Metrics
 from hilum.findings import Policy, apply_policy
-from hilum.tables import Table, align
+from hilum.tables import Table, align, read_columns, read_table
 
 PATIENT: Final = "patient_id"
 
@@ -98,6 +99,43 @@ def compare(
         first=_metrics(samples[0], plan, ones),
         second=_metrics(samples[1], plan, others),
         difference=_metrics(_minus(*samples), plan, gaps),
+    )
+
+
+def read_pair(
+    scores: str | Path,
+    truth: str | Path,
+    score_id: str = "image_id",
+    truth_id: str = "image_id",
+    *,
+    findings: Sequence[str] | None = None,
+    by: str | None = PATIENT,
+    prefix: str = "",
+) -> tuple[Table, Table]:
+    """Read a score and a truth file for `evaluate`.
+
+    Parameters
+    ----------
+    scores, truth
+        CSV files.
+    score_id, truth_id
+        Their id columns.
+    findings
+        What to evaluate; None takes every finding of the vocabulary that each file has.
+    by
+        The column of `truth` that will be resampled; carried along where it is there.
+    prefix
+        What the scores' finding columns start with.
+
+    Raises
+    ------
+    TableError
+        If a file is not such a table, or lacks a finding that was asked for.
+    """
+    extra = (by,) if by is not None and by in read_columns(truth) else ()
+    return (
+        read_table(scores, score_id, findings, prefix=prefix),
+        read_table(truth, truth_id, findings, extra),
     )
 
 

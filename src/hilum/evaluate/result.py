@@ -81,6 +81,29 @@ class Metrics:
                     out.setdefault(name, {})[statistic] = entry
         return out
 
+    def remarks(self) -> list[str]:
+        """Say in a line each what a reader of the numbers has to know."""
+        settings = self.settings
+        out = []
+        if settings["resampled"] == "image" and settings["bootstrap"]:
+            out.append(
+                "Images were resampled one by one: if patients have several, the intervals are "
+                "too narrow (name their column with --by)."
+            )
+        if settings["scored_without_truth"]:
+            out.append(f"{settings['scored_without_truth']} scored ids are not in the truth.")
+        for key, what in (
+            ("findings_without_scores", "no scores"),
+            ("findings_without_truth", "no truth"),
+        ):
+            if settings[key]:
+                out.append(f"Left out, {what}: {', '.join(settings[key])}.")
+        for name, measures in self._undefined().items():
+            entry = next(iter(measures.values()))
+            lost = f"undefined in {entry['resamples']} of {settings['bootstrap']} resamples"
+            out.append(f"{name}: {entry['reason'] or lost}.")
+        return out
+
     def save(self, folder: str | Path) -> Path:
         """Write ``metrics.json`` and ``metrics.csv`` to a folder; return the folder."""
         folder = Path(folder)
