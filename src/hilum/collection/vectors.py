@@ -228,9 +228,9 @@ def _check(ids: Sequence[str], vectors: Vectors, info: EmbeddingInfo, known: set
             f"expected float32 vectors of shape ({len(ids)}, {info.dim}) for {len(ids)} images, "
             f"got {vectors.dtype} of shape {vectors.shape}"
         )
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        bad = [image for image, good in zip(ids, finite, strict=True) if not good]
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if broken.size:
+        bad = [ids[row] for row in broken.tolist()]
         raise CollectionError(
             f"the vectors of {len(bad)} of {len(ids)} images are not finite, the first is "
             f"{bad[0]!r}; the encoder's weights or precision are at fault"

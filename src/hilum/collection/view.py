@@ -4,7 +4,6 @@ A `Collection` is a view: one version of the dataset and a filter. It never chan
 adds to a collection returns a new view of the new version.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from hilum.collection import store, vectors
 from hilum.collection.splits import SPLITS
+from hilum.collection.sql import first_sentence, quote_names
 from hilum.collection.vectors import Batch, EmbeddingInfo, Vectors
 from hilum.decoding import unpack
 from hilum.errors import CollectionError
@@ -137,13 +137,13 @@ class Collection:
         CollectionError
             If the condition cannot be evaluated; the message lists the columns.
         """
-        quoted = _quote_names(sql, self.columns)
+        quoted = quote_names(sql, self.columns)
         keep = f"({self._keep}) AND ({quoted})" if self._keep else f"({quoted})"
         try:
             self._dataset.scanner(columns=["image_id"], filter=keep, limit=1).to_table()
         except (ValueError, OSError) as error:
             raise CollectionError(
-                f"cannot filter by {sql!r}: {_first_sentence(error)}; "
+                f"cannot filter by {sql!r}: {first_sentence(error)}; "
                 f"the columns are {', '.join(self.columns)}"
             ) from error
         return Collection(self.uri, self._dataset, keep)
@@ -295,6 +295,12 @@ class Collection:
             )
         return tuple(table["image_id"].to_pylist()), matrix
 
+    def count_vectors(self, name: str) -> int:
+        """Return how many images of this view have a vector in an embedding."""
+        column = vectors.find(self._dataset, name).name
+        has = f"`{column}` IS NOT NULL"
+        return int(self._dataset.count_rows(f"({self._keep}) AND {has}" if self._keep else has))
+
     def without_vector(self, name: str, info: EmbeddingInfo, *, overwrite: bool = False) -> Rows:
         """Return the positions of the images that this encoder still has to embed.
 
@@ -365,24 +371,3 @@ def _to_polars(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
-
-
-def _quote_names(sql: str, columns: Sequence[str]) -> str:
-    """Put column names with spaces, and names in double quotes, into backticks.
-
-    Lance takes ``"name"`` for a text, as MySQL does and standard SQL does not, and a comparison
-    with it would be false for every row without a word.
-    """
-    spaced = sorted((c for c in columns if not c.isidentifier()), key=len, reverse=True)
-    names = "|".join(map(re.escape, spaced)) or r"(?!)"
-    pattern = rf"('(?:[^']|'')*'|`[^`]*`)|\"([^\"]*)\"|(?<!\w)({names})(?!\w)"
-
-    def replace(match: re.Match[str]) -> str:
-        return match[1] or f"`{match[2] or match[3]}`"
-
-    return re.sub(pattern, replace, sql)
-
-
-def _first_sentence(error: Exception) -> str:
-    text = str(error).removeprefix("Invalid user input: ")
-    return re.split(r"\.\s|, /|; ", text, maxsplit=1)[0].strip()

@@ -6,7 +6,7 @@ not marked complete. In each case it does what is left.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -175,7 +175,7 @@ class Admission:
                     store.write_quarantine(self.uri, self.name, failures)
         return failures
 
-    def _counted(self, outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
+    def _counted(self, outcomes: Iterator[Outcome], total: int) -> Generator[Outcome, None, None]:
         self.progress(0, total)
         for done, outcome in enumerate(outcomes, start=1):
             yield outcome

@@ -1,0 +1,172 @@
+"""CheXzero's files: images as HDF5, their paths and their impressions as CSV.
+
+Layout (Tiu et al., Nat. Biomed. Eng. 2022, doi:10.1038/s41551-022-00936-9, and the released
+preprocessing)::
+
+    cxr.h5             dataset `cxr`, (n, size, size) float32, 0 to 255
+    cxr_paths.csv      column Path: one row per image, in the order of the HDF5
+    impressions.csv    columns filename (the study's report), impression: one row per image
+    table.csv          not CheXzero's: `export_table`, so that patients and labels come back
+
+There, rows belong together by position and nothing else, and an image that could not be read is
+left black. Here positions are checked against ids, and a black image goes into quarantine.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import h5py
+import numpy as np
+import polars as pl
+
+from hilum.collection import Collection, store
+from hilum.decoding import Decoded, pack
+from hilum.errors import TableError
+from hilum.export.hdf5 import open_dataset
+from hilum.export.table import as_listing, export_table, people_of, read_csv, write_csv
+from hilum.images import Geometry
+from hilum.ingest.admission import Admission, IngestReport, Outcome
+from hilum.ingest.folder import LARGEST_SIZE, Wanted
+from hilum.sources import Listing
+from hilum.workers import Failure
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NO_IMPRESSION: Final = "NO IMPRESSION"
+_AT_ONCE: Final = 64  # rows of the HDF5 held in memory
+
+
+def export_chexzero(collection: Collection, folder: str | Path) -> Path:
+    """Write a view's images and reports as CheXzero reads them.
+
+    Its training takes 409,600 bytes for an image of 320 × 320, so mind the disk. `Path` is the
+    image id, `filename` the study id with ``.txt``; a missing impression is ``NO IMPRESSION``.
+
+    Raises
+    ------
+    CollectionError
+        If the collection has no pixels.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    collection.pixels([])  # no pixels: say so before any file is made
+    unfinished = folder / "cxr.h5.part"
+    with h5py.File(unfinished, "w") as file:
+        shape = (len(collection), collection.size, collection.size)
+        images = file.create_dataset("cxr", shape=shape, dtype="float32")
+        for rows, pixels in collection.pixel_batches(_AT_ONCE):
+            images[rows[0] : rows[-1] + 1] = pixels
+    unfinished.replace(folder / "cxr.h5")
+    frame = collection.table(["image_id", "study_id", "report_impression"])
+    write_csv(frame.select(Path="image_id"), folder / "cxr_paths.csv")
+    texts = frame.select(
+        filename=pl.col("study_id") + ".txt",
+        impression=pl.col("report_impression").fill_null(NO_IMPRESSION),
+    )
+    write_csv(texts, folder / "impressions.csv")
+    export_table(collection, folder / "table.csv")
+    return folder
+
+
+def import_chexzero(
+    folder: str | Path, uri: str | Path, *, name: str | None = None, prefix: str = ""
+) -> IngestReport:
+    """Bring CheXzero's files into a collection.
+
+    Parameters
+    ----------
+    folder
+        With ``cxr.h5`` and ``cxr_paths.csv``, and perhaps ``impressions.csv`` and ``table.csv``.
+        Without the last, patients and studies are read from paths as CheXpert and MIMIC-CXR
+        write them; where these do not say, every image counts as a patient.
+    uri
+        The collection; its size is that of the images.
+    name, prefix
+        As for `hilum.ingest`.
+
+    Raises
+    ------
+    TableError
+        If the files do not fit each other or are something else.
+    ClashError, LeakError, CollectionError
+        As for `hilum.ingest`.
+    """
+    folder = Path(folder).resolve()
+    images = _paths(folder / "cxr_paths.csv")
+    with _open_images(folder / "cxr.h5", len(images)) as pixels, store.writer(str(uri)):
+        listing = _listing(folder, images)
+        return Admission(
+            uri=str(uri),
+            settings=Wanted(size=pixels.shape[1], resize="chexzero").settings(
+                str(uri), listing.findings
+            ),
+            listing=listing,
+            name=name or folder.name,
+            decode=_decoder(pixels, images),
+            prefix=prefix,
+        ).run()
+
+
+def _paths(path: Path) -> list[str]:
+    column = read_csv(path, ["Path"])["Path"]
+    if column.null_count() or column.is_duplicated().any():
+        raise TableError(f"{path}: expected a different path on every line; some are empty or "
+                         "there twice")  # fmt: skip
+    return column.to_list()
+
+
+def _listing(folder: Path, images: list[str]) -> Listing:
+    frame = people_of(images, folder / "table.csv")
+    texts = folder / "impressions.csv"
+    if texts.exists() and "report_impression" not in frame.columns:
+        impressions = read_csv(texts, ["impression"])["impression"]
+        if len(impressions) != len(images):
+            raise TableError(
+                f"{texts}: {len(impressions)} impressions for {len(images)} images of "
+                "cxr_paths.csv; they belong together line by line"
+            )
+        real = impressions.replace({NO_IMPRESSION: None, " ": None})
+        frame = frame.with_columns(report_impression=real)
+    return as_listing(frame, "chexzero", folder)
+
+
+@contextmanager
+def _open_images(path: Path, expected: int) -> Iterator[h5py.Dataset]:
+    with open_dataset(path, "cxr") as images:
+        shape = images.shape
+        if len(shape) != 3 or shape[1] != shape[2] or not 1 <= shape[1] <= LARGEST_SIZE:
+            raise TableError(f"{path}: expected images of shape (n, size, size), got {shape}")
+        if shape[0] != expected:
+            raise TableError(
+                f"{path}: {shape[0]} images, but cxr_paths.csv names {expected}; they belong "
+                "together by position, so this cannot be mended here"
+            )
+        yield images
+
+
+def _decoder(
+    pixels: h5py.Dataset, images: Sequence[str]
+) -> Callable[[Sequence[str]], Iterator[Outcome]]:
+    place = {image: row for row, image in enumerate(images)}
+
+    def decode(wanted: Sequence[str]) -> Iterator[Outcome]:
+        for start in range(0, len(wanted), _AT_ONCE):
+            rows = [place[image] for image in wanted[start : start + _AT_ONCE]]
+            yield from map(_as_stored, pixels[rows])
+
+    return decode
+
+
+def _as_stored(values: "NDArray[np.float64]") -> Outcome:
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 255:
+        return Failure("range", "expected values from 0 to 255")
+    if not values.any():
+        return Failure("blank", "the image is black: its file could not be read at the time")
+    image = np.rint(values).astype(np.uint8)
+    side = image.shape[0]
+    geometry = Geometry(side, side, side, 0, 0, side, side)
+    return Decoded(pack(image), geometry, hashlib.sha256(image.tobytes()).hexdigest(), image.nbytes)
