@@ -39,6 +39,8 @@ def check(listing: Listing) -> None:
         raise SourceError(
             f"{listing.source}: expected the columns {expected}, got {dict(listing.frame.schema)}"
         )
+    if listing.frame.is_empty():
+        raise SourceError(f"{listing.source}: expected at least one image, got an empty table")
     for column in _IDS:
         _check_ids(listing, column)
     _check_unique(listing)

@@ -145,18 +145,18 @@ def parse_line(text: str, exists: Callable[[str], bool] | None = None) -> Line |
 
 
 def _lists(root: Path) -> dict[str, Path]:
+    names = sorted(path.name for path in root.iterdir())
+    matches = [match for match in map(_LISTS.fullmatch, names) if match]
     found: dict[str, Path] = {}
-    for path in sorted(root.iterdir()):
-        match = _LISTS.fullmatch(path.name)
-        if not match:
-            continue
-        split = match[1]
-        if split in found:
+    for split in ("train", "test"):
+        mine = [match[0] for match in matches if match[1] == split]
+        if len(mine) > 1:
             raise SourceError(
-                f"{root}: {found[split].name} and {path.name} are both lists of {split} images; "
-                "keep the one of your release"
+                f"{root}: {' and '.join(mine)} are all lists of {split} images; keep the one of "
+                "your release"
             )
-        found[split] = path
+        if mine:
+            found[split] = root / mine[0]
     if not found:
         raise SourceError(
             f"{root}: expected train_split.txt and test_split.txt, or train_COVIDx*.txt and "
@@ -169,11 +169,11 @@ def _read_list(root: Path, split: str, path: Path) -> list[Line]:
     folder = root / split
     there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     lines: list[Line] = []
-    for number, text in enumerate(read_lines(path), start=1):
+    for number, text in read_lines(path):
         line = parse_line(text, there.__contains__)
         if line is None:
             raise SourceError(
-                f"{path.name}: line {number} (not counting empty ones): expected "
+                f"{path.name}:{number}: expected "
                 f"'patient file class [source]' with a class among {', '.join(_CLASSES)} and one "
                 f"image file, got {text!r}"
             )

@@ -136,8 +136,8 @@ def read_text_table(path: Path, *, ragged: bool = False) -> TextTable:
     return table
 
 
-def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines, stripped, without the empty ones; ``.gz`` too.
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Read a text file's lines with their numbers, stripped, without the empty ones; ``.gz`` too.
 
     Raises
     ------
@@ -146,7 +146,8 @@ def read_lines(path: Path) -> list[str]:
     """
     try:
         with _open(path) as stream:
-            return [line.strip() for line in stream if line.strip()]
+            numbered = enumerate(map(str.strip, stream), start=1)
+            return [(number, line) for number, line in numbered if line]
     except (OSError, EOFError, UnicodeDecodeError) as error:
         kind = type(error).__name__
         raise SourceError(f"{path.name}: expected lines of UTF-8 text ({kind})") from error

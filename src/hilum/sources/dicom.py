@@ -10,6 +10,7 @@ split.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,7 +25,7 @@ from hilum.sources.checks import LONGEST_ID
 from hilum.sources.delimited import TextTable, read_text_table
 from hilum.sources.dicom_headers import Header, Unread, is_named_dicom, read_headers
 from hilum.sources.files import walk
-from hilum.sources.label_columns import finding_columns, labels
+from hilum.sources.label_columns import check_mapping, finding_columns, labels
 from hilum.sources.listing import Listing, Rejected, arrange
 from hilum.sources.options import SourceOptions
 
@@ -39,7 +40,7 @@ _READ_SIZE: Final = 1 << 20
 
 
 @dataclass
-class _Findings:
+class _Found:
     """What the tree holds: rows of headers with their file, and what is left out."""
 
     rows: list[tuple[str, Header]]
@@ -61,9 +62,11 @@ def read(root: Path, options: SourceOptions) -> Listing:
     rows, bad = _drop_copies(root, found.rows)
     bad = [*found.bad, *bad]
     if not rows:
+        reasons = Counter(fault.reason for _, fault in bad).items()
+        rejected = [f"{count:,} rejected [{reason}]" for reason, count in reasons]
         raise SourceError(
             f"{root}: expected DICOM files of modality {', '.join(options.modalities)}; "
-            f"{'; '.join(found.notes) or 'there is no DICOM file'}; {len(bad):,} were rejected"
+            f"{'; '.join([*found.notes, *rejected]) or 'there is no DICOM file'}"
         )
     frame, notes = _describe(rows)
     frame, findings, label_notes = _join_labels(frame, options)
@@ -89,35 +92,45 @@ def _by_name(rejected: Rejected) -> str:
     return rejected.name
 
 
-def _look(root: Path, options: SourceOptions) -> _Findings:
+def _look(root: Path, options: SourceOptions) -> _Found:
     """Read every header and sort the files into rows, rejected and left out."""
     tree = walk(root)
     paths = [root / file for file in tree.files]
-    found = _Findings([], [], [])
-    foreign, directories, others = 0, 0, 0
+    found = _Found([], [], [])
+    left_out = Counter({"link": tree.links_left_out})
     headers = read_headers(paths, options.workers, options.progress)
     for file, path, header in zip(tree.files, paths, headers, strict=True):
-        if isinstance(header, Header):
-            if header.modality in options.modalities:
-                found.rows.append((file, header))
-            else:
-                others += 1
-        elif header.reason == "directory" or path.name.upper() == "DICOMDIR":
-            directories += 1
-        elif header.reason == "not-dicom" and not is_named_dicom(path):
-            foreign += 1
-        else:
-            found.bad.append((file, header))
+        kind = _foreign_kind(path, header, options.modalities)
+        fault = header if isinstance(header, Unread) else _fault(header)
+        if kind:
+            left_out[kind] += 1
+        elif fault:
+            found.bad.append((file, fault))
+        elif isinstance(header, Header):
+            found.rows.append((file, header))
     kept = ", ".join(options.modalities)
-    for count, what in (
-        (foreign, "files that are not DICOM are left out"),
-        (directories, "DICOMDIR files are not followed"),
-        (others, f"DICOM files of other modalities than {kept} are left out"),
-        (tree.links_left_out, "links were not followed"),
-    ):
-        if count:
-            found.notes.append(f"{count:,} {what}")
+    found.notes += [
+        f"{left_out[kind]:,} {what}"
+        for kind, what in (
+            ("other", "files that are not DICOM are left out"),
+            ("directory", "DICOMDIR files are not followed"),
+            ("modality", f"DICOM files of other modalities than {kept} are left out"),
+            ("link", "links were not followed"),
+        )
+        if left_out[kind]
+    ]
     return found
+
+
+def _foreign_kind(path: Path, header: Header | Unread, modalities: Sequence[str]) -> str | None:
+    """Say what a file is if it never was one of the source's radiographs."""
+    if isinstance(header, Header):
+        other = header.modality is not None and header.modality not in modalities
+        return "modality" if other else None
+    if header.reason == "directory" or path.name.upper() == "DICOMDIR":
+        return "directory"
+    # A name in .dcm says that it was meant to be one: that is a fault, not a foreigner.
+    return "other" if header.reason == "not-dicom" and not is_named_dicom(path) else None
 
 
 def _drop_copies(
@@ -127,11 +140,7 @@ def _drop_copies(
     groups: dict[str, list[tuple[str, Header]]] = {}
     bad: list[tuple[str, Unread]] = []
     for file, header in rows:
-        fault = _fault(header)
-        if fault:
-            bad.append((file, fault))
-        else:
-            groups.setdefault(str(header.image), []).append((file, header))
+        groups.setdefault(str(header.image), []).append((file, header))
     kept: list[tuple[str, Header]] = []
     for group in groups.values():
         if len(group) > 1 and len({_sha256(root / file) for file, _ in group}) > 1:
@@ -143,6 +152,12 @@ def _drop_copies(
 
 
 def _fault(header: Header) -> Unread | None:
+    """Say what a header lacks to become a row."""
+    if header.rows is None:
+        # Rows comes late: a file cut short before it may have lost its patient too.
+        return Unread("no-image", "no Rows: the file is cut short or holds no image")
+    if header.modality is None:
+        return Unread("no-modality", "Modality is absent or empty (PS3.3, C.7.3.1)")
     if header.image is None:
         return Unread("no-image-id", "SOPInstanceUID is absent or empty (PS3.3, C.12.1)")
     for name in ("patient", "study", "image"):
@@ -229,6 +244,7 @@ def _join_labels(
     if again.any():
         place = table.where(int(again.arg_max() or 0), column)
         raise SourceError(f"{place}: this {key} has a line already; keep one")
+    check_mapping(table, options.columns, {name for pair in _KEYS.values() for name in pair})
     chosen = finding_columns(table, options.columns, options.findings, {column})
     if not chosen:
         raise SourceError(

@@ -5,10 +5,12 @@ patient's name, so messages hold the kind of the fault alone. References are to 
 PS3.
 """
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,6 +38,7 @@ _KEYWORDS: Final = {
     "age": "PatientAge",
     "birth": "PatientBirthDate",
     "sex": "PatientSex",
+    "rows": "Rows",
 }
 # The first pair whose date is there; a study's own comes first (PS3.3, C.7.2.1).
 _DATES: Final = (
@@ -57,7 +60,7 @@ class Header:
 
     Parameters
     ----------
-    patient, study, image, accession, modality, view, age, birth, sex
+    patient, study, image, accession, modality, view, age, birth, sex, rows
         As in the file (`view` from the code sequence where the plain tag is empty).
     date
         ``YYYYMMDD`` of the study, or else of the acquisition or content.
@@ -74,6 +77,7 @@ class Header:
     age: str | None
     birth: str | None
     sex: str | None
+    rows: str | None
     date: str | None
     time: str | None
 
@@ -141,8 +145,7 @@ def _parse(path: Path) -> Header | Unread:
 
     tags = [*_KEYWORDS.values(), "ViewCodeSequence", *(tag for pair in _DATES for tag in pair)]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's warnings quote values
+        with _quiet():
             dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
             media = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
             if media == _DIRECTORY:
@@ -150,6 +153,20 @@ def _parse(path: Path) -> Header | Unread:
             return _header(dataset)
     except Exception as error:  # noqa: BLE001  hostile bytes make pydicom raise nearly anything
         return Unread("header", f"the header cannot be read ({type(error).__name__})")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pydicom from printing and logging the values that it finds odd."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _header(dataset: "Dataset") -> Header:

@@ -18,12 +18,11 @@ from typing import Final
 
 import polars as pl
 
-from hilum.errors import ClashError, SourceError, UsageError
-from hilum.findings import canonical
+from hilum.errors import ClashError, SourceError
 from hilum.sources import attributes, boxes
 from hilum.sources.delimited import TextTable, find_table, read_text_table
 from hilum.sources.files import IMAGE_SUFFIXES, is_inside, require, stem, walk
-from hilum.sources.label_columns import finding_columns, labels
+from hilum.sources.label_columns import check_mapping, finding_columns, labels
 from hilum.sources.listing import FIXED_COLUMNS, SPLITS, Listing, arrange
 from hilum.sources.options import SourceOptions
 
@@ -82,17 +81,7 @@ def read(root: Path, options: SourceOptions) -> Listing:
 def _columns(table: TextTable, options: SourceOptions) -> dict[str, str]:
     """Return hilum's name to the table's, for the columns that are there."""
     known = {*KNOWN, "date"}
-    for name, column in options.columns.items():
-        if name not in known and canonical(name) is None:
-            raise UsageError(
-                f"{name!r} is neither a column nor a finding; "
-                f"the columns are {', '.join(sorted(known))}"
-            )
-        if column not in table.columns:
-            table_columns = ", ".join(map(repr, table.columns))
-            raise UsageError(
-                f"{table.path.name} has no column {column!r}; its columns are {table_columns}"
-            )
+    check_mapping(table, options.columns, known)
     mapped = {name: options.columns.get(name, name) for name in sorted(known)}
     names = {name: column for name, column in mapped.items() if column in table.columns}
     if "file" not in names and (options.pixels or "image_id" not in names):

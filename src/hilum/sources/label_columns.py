@@ -11,6 +11,27 @@ from hilum.sources.delimited import TextTable
 from hilum.sources.listing import FIXED_COLUMNS
 
 
+def check_mapping(table: TextTable, columns: Mapping[str, str], known: Collection[str]) -> None:
+    """Check the user's map from hilum's names of columns to a table's.
+
+    Raises
+    ------
+    UsageError
+        If a name is neither known nor a finding, or its column is not there.
+    """
+    for name, column in columns.items():
+        if name not in known and canonical(name) is None:
+            raise UsageError(
+                f"{name!r} is neither a column nor a finding; "
+                f"the columns are {', '.join(sorted(known))}"
+            )
+        if column not in table.columns:
+            raise UsageError(
+                f"{table.path.name} has no column {column!r}; "
+                f"its columns are {', '.join(map(repr, table.columns))}"
+            )
+
+
 def finding_columns(
     table: TextTable,
     columns: Mapping[str, str],
@@ -42,7 +63,7 @@ def finding_columns(
     SourceError
         If two columns are the same finding.
     """
-    mapped = {column: name for name, column in columns.items() if column not in taken}
+    mapped = {column: name for name, column in columns.items() if canonical(name)}
     wanted = [*mapped, *(named or ())]
     for column in wanted:
         if column not in table.columns or column in taken or column in FIXED_COLUMNS:

@@ -159,7 +159,10 @@ def _split(root: Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     found = [path for path in lists.values() if path]
     if not found:
         return frame, [f"no {' and '.join(_SPLITS.values())}: the images have no split"]
-    members = {split: set(read_lines(path)) if path else set() for split, path in lists.items()}
+    members = {
+        split: {name for _, name in read_lines(path)} if path else set()
+        for split, path in lists.items()
+    }
     if len(found) < len(_SPLITS):
         absent = [name for split, name in _SPLITS.items() if not lists[split]]
         raise SourceError(f"{root}: there is {found[0].name} but no {absent[0]}; add it")
