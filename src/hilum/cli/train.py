@@ -1,0 +1,155 @@
+"""`hilum pretrain`, `hilum embed` and `hilum convert`: encoders made, used and brought in."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hilum.cli.console import emit, note, progress_bar
+
+pretrain_app = typer.Typer(
+    help="Train an encoder without labels.", no_args_is_help=True, rich_markup_mode="rich"
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(pretrain_app, name="pretrain")
+    app.command()(embed)
+    app.command()(convert)
+
+
+@pretrain_app.command()
+def moco(
+    collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
+    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
+    recipe: Annotated[str, typer.Option(help="moco-small or moco-cxr.")] = "moco-small",
+    where: Annotated[
+        str, typer.Option(help="Which images, as SQL; '' takes all.")
+    ] = "split = 'train'",
+    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="How long, in rounds of all images.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")] = None,
+    arch: Annotated[str | None, typer.Option(help="A timm architecture.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    queue: Annotated[int | None, typer.Option(help="Length of the queue of keys.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Divides the cosines.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="random, timm:NAME, a weights file or a run.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Pretrain an image encoder by momentum contrast (MoCo v2, as MoCo-CXR uses it).
+
+    The encoder is written to RUN/encoder.safetensors. A run that was stopped goes on where it
+    was when the same command is given again. Several GPUs: torchrun --nproc-per-node N -m hilum
+    pretrain moco ...
+    """
+    import hilum
+
+    given = {
+        "steps": steps, "epochs": epochs, "batch": batch, "size": size, "architecture": arch,
+        "lr": lr, "queue": queue, "temperature": temperature, "init": init, "seed": seed,
+        "precision": precision,
+    }  # fmt: skip
+    changes = {key: value for key, value in given.items() if value is not None}
+    changes |= _settings(set_ or [])
+    chosen = hilum.open(collection)
+    if where:
+        chosen = chosen.where(where)
+    note(f"{len(chosen)} images")
+    with progress_bar("pretrain") as progress:
+        encoder = hilum.pretrain(chosen, run, recipe, device=device, progress=progress, **changes)
+    metrics = _metrics(run)
+    found = {"run": str(run), "images": len(chosen), "fingerprint": encoder.fingerprint,
+             "metrics": metrics}  # fmt: skip
+    text = f"{run}: loss {metrics['loss']:.3f}, encoder {encoder.fingerprint[:12]}"
+    emit(found, as_json=as_json, text=text)
+
+
+def embed(
+    collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
+    encoder: Annotated[
+        str,
+        typer.Option(help="A run folder, a weights file, timm:NAME, or random:NAME (untrained)."),
+    ],
+    name: Annotated[str, typer.Option(help="What to call the embedding.")],
+    batch: Annotated[int, typer.Option(help="Images at a time.")] = 64,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another encoder's of this name.")
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Add one vector per image to a collection, under a name.
+
+    A job that was stopped goes on where it was when the same command is given again.
+    """
+    import hilum
+    from hilum.encoders.device import choose_engine
+
+    loaded = hilum.load_encoder(encoder, engine=choose_engine(device))
+    with progress_bar("embed") as progress:
+        view = hilum.embed(
+            hilum.open(collection), loaded, name,
+            batch_size=batch, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    found = {
+        "collection": collection,
+        "embedding": name,
+        "images": len(view),
+        "dim": loaded.spec.dim,
+        "fingerprint": loaded.fingerprint,
+        "engine": str(loaded.engine),
+    }
+    text = f"{collection}: {name}, {len(view)} vectors of {loaded.spec.dim} numbers"
+    emit(found, as_json=as_json, text=text)
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A foreign checkpoint (.pth.tar, .pt).")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    layout: Annotated[str, typer.Option("--from", help="Who wrote it: moco-cxr.")],
+    size: Annotated[int, typer.Option(help="Side of the encoder's input, pixels.")] = 320,
+    as_json: Json = False,
+) -> None:
+    """Convert a foreign checkpoint to an encoder, and account for everything in it."""
+    import hilum
+
+    report = hilum.convert(checkpoint, out, layout, size=size)
+    emit(report.as_dict(), as_json=as_json, text=report.as_text())
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """Read NAME=VALUE pairs, where VALUE is JSON or plain text."""
+    import json
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--set")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[name] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def _metrics(run: Path) -> dict[str, Any]:
+    import json
+
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    return metrics

@@ -1,0 +1,126 @@
+"""An encoder meets a collection: one vector per image, as a column.
+
+Batches of pixels are read in a thread while the encoder works, vectors are kept as they come,
+and a job that was killed goes on with the images that have no vector.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hilum.encoders.image import Encoder, check_pixels
+from hilum.encoders.weights import load_encoder
+from hilum.errors import UsageError
+from hilum.progress import Progress, silent
+from hilum.training.feed import read_ahead
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
+
+Rows = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+
+def embed(
+    collection: "Collection",
+    encoder: Encoder | str | Path,
+    name: str,
+    *,
+    batch_size: int = 64,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> "Collection":
+    """Add an encoder's vectors to a collection.
+
+    Images that have a vector of this encoder already, in the collection or from a job that was
+    killed, are not done again. Memory is bounded by a few batches.
+
+    Parameters
+    ----------
+    collection
+        The images to embed; those outside the view keep an empty place.
+    encoder
+        An encoder, or what `load_encoder` takes.
+    name
+        Of the embedding.
+    overwrite
+        Replace another encoder's embedding of this name.
+
+    Returns
+    -------
+    The view of the new version.
+
+    Raises
+    ------
+    CollectionError
+        If another encoder has the name, or the collection has no pixels.
+    WeightsError
+        If there is no such encoder.
+    """
+    from hilum.collection.vectors import EmbeddingInfo
+
+    if batch_size < 1:
+        raise UsageError(f"the batch size must be at least 1; got {batch_size}")
+    if not isinstance(encoder, Encoder):
+        encoder = load_encoder(encoder)
+    info = EmbeddingInfo(
+        dim=encoder.spec.dim,
+        fingerprint=encoder.fingerprint,
+        encoder=f"{encoder.spec.architecture} ({encoder.spec.source})",
+    )
+    rows = collection.without_vector(name, info, overwrite=overwrite)
+    ids = collection.ids()
+    report = progress or silent
+    report(0, len(rows))
+
+    def batches() -> Iterator[tuple[list[str], Vectors]]:
+        done = 0
+        for part, vectors in encode_rows(encoder, collection.pixels, rows, batch_size):
+            done += len(part)
+            report(done, len(rows))
+            yield [ids[row] for row in part], vectors
+
+    return collection.add_embedding(name, batches(), info, overwrite=overwrite)
+
+
+def embed_pixels(
+    encoder: Encoder,
+    pixels: NDArray[np.uint8],
+    *,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> Vectors:
+    """Return one vector per image of an array: (n, side, side) uint8 to (n, dim) float32.
+
+    Raises
+    ------
+    UsageError
+        If the array is not of this kind.
+    """
+    check_pixels(pixels)
+    report = progress or silent
+    out = np.empty((len(pixels), encoder.spec.dim), np.float32)
+    rows = np.arange(len(pixels))
+    for part, vectors in encode_rows(encoder, pixels.__getitem__, rows, batch_size):
+        out[part] = vectors
+        report(int(part[-1]) + 1, len(pixels))
+    return out
+
+
+def encode_rows(
+    encoder: Encoder, read: Callable[[Rows], NDArray[np.uint8]], rows: Rows, batch_size: int
+) -> Iterator[tuple[Rows, Vectors]]:
+    """Yield rows and their vectors, batch by batch; `read` runs two batches ahead in a thread."""
+    parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+    def fetch(part: Rows) -> torch.Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(read(part)))
+        return pixels.pin_memory() if encoder.engine.device.type == "cuda" else pixels
+
+    for part, pixels in zip(parts, read_ahead(fetch, parts, depth=2), strict=True):
+        with torch.inference_mode():
+            yield part, encoder.features(pixels).cpu().numpy()

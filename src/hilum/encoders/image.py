@@ -1,0 +1,226 @@
+"""An image encoder: any timm backbone, what it expects of an image, and its fingerprint.
+
+A radiograph goes in as grey 8-bit pixels; one vector per image comes out, the backbone's pooled
+features (for a ResNet the mean over the last feature map). Size, normalisation and channels
+travel with the weights as an `EncoderSpec`, so that an encoder cannot be fed the wrong thing.
+"""
+
+import difflib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hilum.encoders.device import Engine, choose_engine
+from hilum.encoders.tensors import digest
+from hilum.errors import UsageError
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder is and what it expects.
+
+    Parameters
+    ----------
+    architecture
+        A timm name, such as ``"resnet18"``.
+    size
+        Height and width of its input in pixels.
+    channels
+        1, or 3 equal ones.
+    mean, std
+        Per channel, of pixels scaled to 0...1.
+    dim
+        Length of its vectors.
+    findings
+        Names of its outputs, if it has heads.
+    recipe
+        The recipe that trained it, or "".
+    source
+        Where the weights come from, in words.
+    """
+
+    architecture: str
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dim: int
+    findings: tuple[str, ...] = ()
+    recipe: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise UsageError(f"an encoder has 1 or 3 channels, not {self.channels}")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise UsageError(
+                f"mean and std need one number per channel ({self.channels}); "
+                f"got {len(self.mean)} and {len(self.std)}"
+            )
+        if not 8 <= self.size <= 4096 or min(self.std) <= 0:
+            raise UsageError(
+                f"size must be 8 to 4096 and std positive; got {self.size}, {self.std}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON types."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@final
+class Encoder:
+    """A backbone in evaluation mode with its spec, on a device.
+
+    Parameters
+    ----------
+    spec
+        What the module expects.
+    module
+        Maps (n, channels, size, size) to (n, dim).
+    engine
+        Where and in which precision it runs; chosen for this machine if not given.
+    """
+
+    def __init__(self, spec: EncoderSpec, module: nn.Module, engine: Engine | None = None) -> None:
+        self.spec = spec
+        self.engine = engine or choose_engine()
+        self.module = module.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
+        self.module.eval()
+
+    def __repr__(self) -> str:
+        return f"Encoder({self.spec.architecture}, {self.spec.size} px, {self.fingerprint[:12]})"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the spec and the weights in name order."""
+        return digest(self.module.state_dict(), self.spec.as_dict())
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return one vector per image.
+
+        Parameters
+        ----------
+        pixels : (n, side, side) uint8
+            Square grey images of any side; other sides than `spec.size` are resized.
+
+        Returns
+        -------
+        (n, dim) float32
+
+        Raises
+        ------
+        UsageError
+            If the array is not of this kind.
+        """
+        check_pixels(pixels)
+        if not len(pixels):
+            return np.empty((0, self.spec.dim), np.float32)
+        with torch.inference_mode():
+            return self.features(torch.from_numpy(pixels)).cpu().numpy()
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Map (n, side, side) uint8 on any device to (n, dim) float32 on the encoder's."""
+        images = to_input(pixels.to(self.engine.device, non_blocking=True), self.spec)
+        with self.engine.autocast():
+            out: Tensor = self.module(images.contiguous(memory_format=self.engine.memory_format))
+        return out.float()
+
+
+def check_pixels(pixels: NDArray[np.uint8]) -> None:
+    """Raise UsageError unless `pixels` is (n, side, side) uint8."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
+        raise UsageError(
+            "expected grey images as uint8 of shape (n, side, side); "
+            f"got {pixels.dtype} of shape {pixels.shape}"
+        )
+
+
+def to_input(pixels: Tensor, spec: EncoderSpec) -> Tensor:
+    """Map (n, side, side) uint8 to the (n, channels, size, size) that `spec` asks for.
+
+    A resize is bilinear and antialiased: each output pixel is the weighted mean of all input
+    pixels that it covers, so shrinking does not alias.
+    """
+    grey = pixels[:, None].float() / 255.0  # (n, 1, side, side)
+    if grey.shape[-1] != spec.size:
+        shape = (spec.size, spec.size)
+        grey = functional.interpolate(grey, shape, mode="bilinear", antialias=True)
+    return normalise(grey, spec)
+
+
+def normalise(grey: Tensor, spec: EncoderSpec) -> Tensor:
+    """Map (n, 1, h, w) grey of 0...1 to (n, channels, h, w) with the spec's mean and std."""
+    mean = grey.new_tensor(spec.mean).view(1, -1, 1, 1)
+    std = grey.new_tensor(spec.std).view(1, -1, 1, 1)
+    return (grey - mean) / std  # broadcasting makes the equal channels
+
+
+def build_module(
+    architecture: str, size: int, channels: int, *, seed: int = 0, pretrained: bool = False
+) -> nn.Module:
+    """Make a timm backbone without a head; the process's random state is left as it was.
+
+    Raises
+    ------
+    UsageError
+        If timm has no such architecture; the message names similar ones.
+    """
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=5)
+        raise UsageError(
+            f"timm has no architecture {architecture!r}"
+            + (f"; similar: {', '.join(near)}" if near else "")
+        )
+    # Transformers with learnt positions must know their size when they are made.
+    fixed = timm.get_pretrained_cfg_value(architecture, "fixed_input_size")
+    sized: dict[str, Any] = {"img_size": size} if fixed else {}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        module: nn.Module = timm.create_model(
+            architecture, num_classes=0, in_chans=channels, pretrained=pretrained, **sized
+        )
+    return module
+
+
+def feature_dim(module: nn.Module, size: int, channels: int) -> int:
+    """Return the length of a backbone's pooled vector (asked, not looked up)."""
+    device = next(module.parameters()).device
+    was_training = module.training
+    module.eval()
+    with torch.inference_mode():
+        dim = module(torch.zeros(1, channels, size, size, device=device)).shape[-1]
+    module.train(was_training)
+    return int(dim)
+
+
+def random_encoder(
+    architecture: str,
+    seed: int = 0,
+    *,
+    size: int = 224,
+    channels: int = 1,
+    engine: Engine | None = None,
+) -> Encoder:
+    """Return an encoder that has learnt nothing: the control for every claim about pretraining.
+
+    The weights are the architecture's own initialisation drawn from `seed`. Even these beat
+    chance, so a pretrained encoder must be compared with them and not with 0.5.
+    """
+    module = build_module(architecture, size, channels, seed=seed)
+    spec = EncoderSpec(
+        architecture=architecture,
+        size=size,
+        channels=channels,
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        dim=feature_dim(module, size, channels),
+        source=f"random weights, seed {seed}",
+    )
+    return Encoder(spec, module, engine)

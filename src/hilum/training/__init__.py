@@ -1,0 +1,17 @@
+"""Training: one loop, the tasks it runs, and the data it runs on."""
+
+from hilum.training.loop import train
+from hilum.training.pretrain import pretrain, pretrain_pixels
+from hilum.training.recipes import RECIPES, MocoRecipe
+from hilum.training.schedule import TrainSettings
+from hilum.training.task import Task
+
+__all__ = [
+    "RECIPES",
+    "MocoRecipe",
+    "Task",
+    "TrainSettings",
+    "pretrain",
+    "pretrain_pixels",
+    "train",
+]

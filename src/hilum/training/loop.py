@@ -1,0 +1,294 @@
+"""The training loop: one for every task, on one processor, one GPU or many.
+
+Read `train`, then `_steps`, from top to bottom. Nothing random is carried from step to step: the
+order of an epoch comes from (seed, epoch) and everything drawn in a step from (seed, step). So
+the state of a run is its step and its tensors, and a run that was killed and continued ends with
+the same weights, bit for bit on a CPU, as one that was not.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hilum.encoders.device import Engine, choose_engine
+from hilum.encoders.tensors import read_tensors, write_tensors
+from hilum.errors import RunError
+from hilum.progress import Progress, silent
+from hilum.training.feed import read_ahead
+from hilum.training.folder import RunFolder, load_optimiser, open_run, optimiser_tensors
+from hilum.training.processes import Ranks, from_first, joined, mean_over_ranks, wait_for_all
+from hilum.training.schedule import TrainSettings, learning_rate, make_optimiser
+from hilum.training.task import Task
+
+ORDER, STEP = 1, 2  # keep the streams of random numbers apart
+BEST = "best.safetensors"
+FREE = ("train.checkpoint_every", "train.log_every", "train.precision")  # resolved: "precision"
+
+Measure = Callable[[], float]
+
+
+@dataclass
+class State:
+    """How far a run is; with the tensors, all that a checkpoint holds.
+
+    Parameters
+    ----------
+    step
+        Steps done.
+    best, best_step
+        The highest measure so far and the step it was taken after.
+    waited
+        Evaluations since then.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+
+
+def train(
+    task: Task,
+    settings: TrainSettings,
+    run: str | Path,
+    *,
+    about: Mapping[str, Any] | None = None,
+    engine: Engine | None = None,
+    measure: Measure | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a task, or take up its run where it was left; a finished run is not repeated.
+
+    Parameters
+    ----------
+    task
+        What to learn. It ends with the last weights, or with the best where there is a
+        `measure`.
+    run
+        A folder, new or of the same run.
+    about
+        What else decides the result (recipe, digest of the data), as JSON types: a run goes on
+        only with the same.
+    measure
+        Evaluates the task (in evaluation mode); higher is better. Called in one process only.
+
+    Returns
+    -------
+    The run's metrics, as in its ``metrics.json``.
+
+    Raises
+    ------
+    RunError
+        If the run cannot be started or continued, or the loss is not a number.
+    """
+    engine = engine or choose_engine(precision=settings.precision)
+    with joined(engine.device) as here:
+        total = settings.total_steps(task.examples, here.world)
+        asked = {
+            "train": asdict(settings),
+            "precision": engine.precision,
+            "examples": task.examples,
+            "processes": here.world,
+            **(about or {}),
+        }
+        with open_run(run, asked, FREE, writes=here.first) as folder:
+            wait_for_all()
+            task.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
+            optimiser = make_optimiser(task, settings)
+            state = _restore(folder, task, optimiser)
+            if folder.metrics() is None:
+                folder.begin_log(state.step)
+                job = _Job(task, optimiser, settings, engine, here, folder, total)
+                _steps(job, state, measure, progress or silent)
+                folder.finish(_metrics(job, state) if here.first else {})
+            wait_for_all()
+            if state.best is not None:
+                task.load_state_dict(read_tensors(folder.path / BEST)[0])
+            return folder.metrics() or {}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What stays the same from step to step."""
+
+    task: Task
+    optimiser: torch.optim.Optimizer
+    settings: TrainSettings
+    engine: Engine
+    here: Ranks
+    folder: RunFolder
+    total: int
+
+    def due(self, step: int, every: int) -> bool:
+        return step == self.total or (every > 0 and step % every == 0)
+
+
+def _steps(job: _Job, state: State, measure: Measure | None, progress: Progress) -> None:
+    settings = job.settings
+    model: nn.Module = job.task
+    if job.here.world > 1:
+        # Each process keeps its own batch statistics, as MoCo's shuffle needs.
+        model = nn.parallel.DistributedDataParallel(job.task, broadcast_buffers=False)
+    log = _Log(job.folder, progress, job.total)
+    job.task.train()
+    for step, batch in _batches(job, state.step):
+        rate = learning_rate(settings, step, job.total)
+        with _random_of_step(settings.seed, step, job.here.rank, job.engine), job.engine.autocast():
+            loss, numbers = model(batch)
+        _update(job, loss, rate)
+
+        state.step = step + 1
+        log.add(state.step, rate, {"loss": loss.detach(), **numbers})
+        if measure and job.due(state.step, settings.evaluate_every):
+            log.note("measure", _evaluate(job, measure, state))
+        stop = 0 < settings.patience <= state.waited
+        if stop or job.due(state.step, settings.log_every):
+            log.write()
+        if stop or job.due(state.step, settings.checkpoint_every):
+            log.write()  # first: a loss that is not a number must never be checkpointed
+            job.folder.save(state.step, _tensors(job.task, job.optimiser), asdict(state))
+        if stop:
+            return
+
+
+def _update(job: _Job, loss: Tensor, rate: float) -> None:
+    for group in job.optimiser.param_groups:
+        group["lr"] = rate
+    job.optimiser.zero_grad()
+    torch.autograd.backward(loss)
+    if job.settings.clip:
+        nn.utils.clip_grad_norm_(job.task.parameters(), job.settings.clip)
+    job.optimiser.step()
+
+
+def epoch_order(seed: int, epoch: int, examples: int) -> NDArray[np.int64]:
+    """Return the order of examples in an epoch."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(examples)
+
+
+def rows_of_step(seed: int, step: int, batch: int, examples: int) -> NDArray[np.int64]:
+    """Return the examples of a step; an epoch leaves out what does not fill a batch."""
+    epoch, place = divmod(step, examples // batch)
+    return epoch_order(seed, epoch, examples)[place * batch : (place + 1) * batch]
+
+
+def _batches(job: _Job, start: int) -> Iterator[tuple[int, Any]]:
+    """Give each step its batch, read one step ahead in a thread."""
+    settings, task = job.settings, job.task
+    mine = job.here.share(settings.batch)
+
+    def read(step: int) -> Any:
+        rows = rows_of_step(settings.seed, step, settings.batch, task.examples)
+        return task.batch(rows, np.random.default_rng([settings.seed, STEP, step]), mine)
+
+    steps = range(start, job.total)
+    return zip(steps, read_ahead(read, steps), strict=True)
+
+
+@contextmanager
+def _random_of_step(seed: int, step: int, rank: int, engine: Engine) -> Iterator[None]:
+    """Seed torch's own generators (dropout) for one step, and put them back."""
+    devices = [engine.device] if engine.device.type == "cuda" else []
+    words = np.random.SeedSequence([seed, STEP, step, rank]).generate_state(1, np.uint64)
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(int(words[0]))
+        yield
+
+
+def _evaluate(job: _Job, measure: Measure, state: State) -> float:
+    """Measure the task, and keep its weights if they are the best so far."""
+    job.task.eval()
+    value = from_first(measure() if job.here.first else 0.0)
+    job.task.train()
+    if not math.isfinite(value):
+        raise RunError(f"{job.folder.path}: the measure after step {state.step} is {value}")
+    if state.best is not None and value <= state.best:
+        state.waited += 1
+        return value
+    state.best, state.best_step, state.waited = value, state.step, 0
+    if job.here.first:
+        header = {"step": state.step, "measure": value}
+        write_tensors(job.folder.path / BEST, job.task.state_dict(), header)
+    return value
+
+
+def _tensors(task: Task, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    own = {f"task.{name}": tensor for name, tensor in task.state_dict().items()}
+    return own | optimiser_tensors(optimiser)
+
+
+def _restore(folder: RunFolder, task: Task, optimiser: torch.optim.Optimizer) -> State:
+    saved = folder.load()
+    if saved is None:
+        return State()
+    _, tensors, notes = saved
+    task.load_state_dict(
+        {k.removeprefix("task."): v for k, v in tensors.items() if k.startswith("task.")}
+    )
+    load_optimiser(optimiser, tensors)
+    return State(**notes)
+
+
+def _metrics(job: _Job, state: State) -> dict[str, Any]:
+    log = job.folder.log()
+    tail = log[-max(1, len(log) // 20) :]  # the last twentieth: one batch is noisy
+    seconds = sum(line["seconds"] for line in log)
+    return {
+        "steps": state.step,
+        "loss": sum(line["loss"] for line in tail) / len(tail),
+        "seconds": round(seconds, 3),
+        "images_per_second": round(state.step * job.settings.batch / max(seconds, 1e-9), 2),
+        "engine": str(job.engine),
+        "best": state.best,
+        "best_step": state.best_step or None,
+    }
+
+
+class _Log:
+    """Log lines that wait on the device, so that not every step waits for them."""
+
+    def __init__(self, folder: RunFolder, progress: Progress, total: int) -> None:
+        self.folder = folder
+        self.progress = progress
+        self.total = total
+        self.waiting: list[tuple[dict[str, Any], dict[str, Tensor]]] = []
+        self.since = time.perf_counter()
+
+    def add(self, step: int, rate: float, numbers: dict[str, Tensor]) -> None:
+        self.waiting.append(({"step": step, "lr": rate}, numbers))
+
+    def note(self, name: str, value: float) -> None:
+        self.waiting[-1][0][name] = value
+
+    def write(self) -> None:
+        """Write what waits; stop at the first loss that is not a number."""
+        if not self.waiting:
+            return
+        names = list(self.waiting[0][1])
+        table = torch.stack([torch.stack([n[k].float() for k in names]) for _, n in self.waiting])
+        values = mean_over_ranks(table).tolist()  # (steps, numbers); the device is waited for here
+        seconds = (time.perf_counter() - self.since) / len(values)
+        lines = [
+            {**line, **dict(zip(names, row, strict=True)), "seconds": seconds}
+            for (line, _), row in zip(self.waiting, values, strict=True)
+        ]
+        self.waiting.clear()
+        self.since = time.perf_counter()
+        for index, line in enumerate(lines):
+            if not math.isfinite(line["loss"]):
+                self.folder.append_log(lines[:index])
+                raise RunError(
+                    f"{self.folder.path}: the loss of step {line['step']} is {line['loss']}; "
+                    "lower the learning rate, clip gradients or train in fp32"
+                )
+        self.folder.append_log(lines)
+        self.progress(lines[-1]["step"], self.total, f"loss {lines[-1]['loss']:.3f}")

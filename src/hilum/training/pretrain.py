@@ -1,0 +1,181 @@
+"""From pixels without labels to an encoder: a recipe, a feed, the loop, a weights file."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from hilum.encoders.device import Engine, choose_engine
+from hilum.encoders.image import Encoder, EncoderSpec, build_module, check_pixels, feature_dim
+from hilum.encoders.weights import FILE_NAME, load_encoder, pretrained_module, save_encoder
+from hilum.errors import UsageError
+from hilum.progress import Progress
+from hilum.training.feed import Feed, Streamed, fits, resident
+from hilum.training.loop import train
+from hilum.training.moco import Moco
+from hilum.training.processes import ranks
+from hilum.training.recipes import MocoRecipe, find_recipe, override
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
+
+
+def pretrain(
+    collection: "Collection",
+    run: str | Path,
+    recipe: str | MocoRecipe = "moco-small",
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Encoder:
+    """Pretrain an encoder on the images of a collection, without labels.
+
+    Parameters
+    ----------
+    collection
+        The images, usually those of the training patients:
+        ``collection.where("split = 'train'")``.
+    run
+        A folder, new or of the same run, which is then taken up where it was left.
+    recipe
+        A name of `hilum.training.RECIPES`, or a recipe.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``. Start with ``torchrun`` to use several.
+    changes
+        Fields of the recipe to change, such as ``steps=500, size=128, queue=4096``.
+
+    Returns
+    -------
+    The encoder, which is also in ``RUN/encoder.safetensors``.
+
+    Raises
+    ------
+    UsageError, RunError, WeightsError
+        If the recipe, the run or the weights to start from cannot be used.
+    CollectionError
+        If the collection has no pixels.
+    """
+    chosen = override(find_recipe(recipe), changes)
+    engine = choose_engine(device, chosen.train.precision)
+    length, side = len(collection), min(chosen.stored, collection.size or chosen.stored)
+    feed: Feed
+    if fits(length, side, engine.device):
+        batches = (pixels for _, pixels in collection.pixel_batches())
+        feed = resident(batches, length, side, engine.device)
+    else:
+        feed = Streamed(length, collection.pixels, side, engine.device)
+    table = collection.table(["image_id", "patient_id", "sha256"])
+    data = _digest([table["image_id"].to_list(), table["sha256"].to_list(), side])
+    return _pretrain(feed, chosen, run, table["patient_id"].to_list(), data, engine, progress)
+
+
+def pretrain_pixels(
+    pixels: NDArray[np.uint8],
+    run: str | Path,
+    recipe: str | MocoRecipe = "moco-small",
+    *,
+    groups: Sequence[Any] | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Encoder:
+    """Pretrain an encoder on an array: `pretrain` without a collection.
+
+    Parameters
+    ----------
+    pixels : (n, side, side) uint8
+    groups : (n,)
+        Whose image each is; each its own if not given.
+
+    Raises
+    ------
+    UsageError, RunError, WeightsError
+        As `pretrain`.
+    """
+    check_pixels(pixels)
+    chosen = override(find_recipe(recipe), changes)
+    engine = choose_engine(device, chosen.train.precision)
+    side = min(chosen.stored, pixels.shape[1])
+    feed = resident([pixels], len(pixels), side, engine.device)
+    owners = list(range(len(pixels))) if groups is None else list(groups)
+    if len(owners) != len(pixels):
+        raise UsageError(f"{len(pixels)} images, but {len(owners)} groups")
+    data = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+    return _pretrain(feed, chosen, run, owners, data, engine, progress)
+
+
+def _pretrain(
+    feed: Feed,
+    recipe: MocoRecipe,
+    run: str | Path,
+    owners: Sequence[Any],
+    data: str,
+    engine: Engine,
+    progress: Progress | None,
+) -> Encoder:
+    module, spec = _start(recipe, len(feed))
+    _, codes = np.unique(np.asarray(owners), return_inverse=True)
+    task = Moco(
+        module, spec, feed, recipe.moco, recipe.view,
+        owners=codes.astype(np.int64), seed=recipe.train.seed,
+    )  # fmt: skip
+    settings = recipe.as_dict()
+    about = {key: value for key, value in settings.items() if key not in ("train", "about")}
+    about["data"] = data
+    about["patients"] = _digest(codes.tolist())
+    metrics = train(task, recipe.train, run, about=about, engine=engine, progress=progress)
+    encoder = Encoder(spec, task.query_encoder, engine)
+    if ranks().first:
+        save_encoder(
+            encoder,
+            Path(run) / FILE_NAME,
+            recipe=settings,
+            provenance={"images": len(feed), "data": data, "steps": metrics["steps"],
+                        "loss": metrics["loss"], "engine": metrics["engine"]},
+        )  # fmt: skip
+    return encoder
+
+
+def _start(recipe: MocoRecipe, images: int) -> tuple[nn.Module, EncoderSpec]:
+    """Make the backbone a run starts from."""
+    init, size, channels = recipe.init, recipe.size, recipe.channels
+    architecture = recipe.architecture
+    if init == "random":
+        module = build_module(architecture, size, channels, seed=recipe.train.seed)
+    elif init.startswith("timm:"):
+        found = init.removeprefix("timm:").partition(".")[0]
+        _check_start(recipe, found, channels)
+        module = pretrained_module(init.removeprefix("timm:"), size, channels)
+    else:
+        encoder = load_encoder(init, engine=choose_engine("cpu"))
+        _check_start(recipe, encoder.spec.architecture, encoder.spec.channels)
+        module = encoder.module
+    spec = EncoderSpec(
+        architecture=architecture,
+        size=size,
+        channels=channels,
+        mean=recipe.mean,
+        std=recipe.std,
+        dim=feature_dim(module, size, channels),
+        recipe=recipe.name,
+        source=f"MoCo v2 on {images} images, from {'random weights' if init == 'random' else init}",
+    )
+    return module, spec
+
+
+def _check_start(recipe: MocoRecipe, architecture: str, channels: int) -> None:
+    if (architecture, channels) != (recipe.architecture, recipe.channels):
+        raise UsageError(
+            f"cannot start from {recipe.init}: it is a {architecture} with {channels} channels, "
+            f"the recipe asks for a {recipe.architecture} with {recipe.channels}"
+        )
+
+
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()
