@@ -19,7 +19,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from hilum.errors import ImageError
-from hilum.images.files import Budget, check_size
+from hilum.images.files import Budget, check_size, inflated_length
 
 _LIMIT: Final = 1e9  # no slope, window or intercept of a radiograph comes near
 _KEYWORDS: Final = (
@@ -111,13 +111,12 @@ def _check_deflated(data: bytes, budget: Budget) -> None:
         raise ImageError("unreadable-header", "the file meta group does not state its length")
     start = 144 + int.from_bytes(data[140:144], "little")
     try:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflated = len(inflater.decompress(data[start:], budget.file_bytes + 1))
+        length, complete = inflated_length(data[start:], budget.file_bytes, -zlib.MAX_WBITS)
     except zlib.error:
         raise ImageError("corrupt", "the deflated data set cannot be inflated") from None
-    if inflated > budget.file_bytes:
+    if length > budget.file_bytes:
         raise ImageError("bomb", f"the data set inflates to more than {budget.file_bytes:,} bytes")
-    if not inflater.eof:
+    if not complete:
         raise ImageError("truncated", "the deflated data set ends too early")
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,8 @@ class Budget:
 
 DEFAULT: Final = Budget()
 
+_INFLATE_STEP: Final = 2**20
+
 
 def read_bytes(path: Path, budget: Budget) -> bytes:
     """Return the whole of a regular file.
@@ -44,23 +47,29 @@ def read_bytes(path: Path, budget: Budget) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _cannot_open(error) from None
-    with os.fdopen(handle, "rb") as stream:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError("not-a-file", "expected a regular file, got a folder or a device")
-        if status.st_size > budget.file_bytes:
-            raise ImageError(
-                "file-too-large",
-                f"the file has {status.st_size:,} bytes, more than the {budget.file_bytes:,} "
-                "that the budget allows",
-            )
-        try:
-            data = stream.read(budget.file_bytes + 1)
-        except OSError as error:
-            raise ImageError("unreadable", f"reading failed: {error.strerror}") from None
+    try:
+        data = _read(handle, budget)
+    except OSError as error:
+        raise ImageError("unreadable", f"reading failed: {error.strerror}") from None
+    finally:
+        os.close(handle)
     if not data:
         raise ImageError("empty", "the file has no bytes")
     return data
+
+
+def _read(handle: int, budget: Budget) -> bytes:
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("not-a-file", "expected a regular file, got a folder or a device")
+    if status.st_size > budget.file_bytes:
+        raise ImageError(
+            "file-too-large",
+            f"the file has {status.st_size:,} bytes, more than the {budget.file_bytes:,} "
+            "that the budget allows",
+        )
+    with os.fdopen(handle, "rb", closefd=False) as stream:
+        return stream.read(status.st_size)
 
 
 def _cannot_open(error: OSError | ValueError) -> ImageError:
@@ -89,3 +98,25 @@ def check_size(width: int, height: int, budget: Budget) -> None:
             f"the header declares {width:,} × {height:,} pixels, more than the "
             f"{budget.pixels:,} that the budget allows",
         )
+
+
+def inflated_length(data: bytes, limit: int, wbits: int = zlib.MAX_WBITS) -> tuple[int, bool]:
+    """Measure what deflated bytes become, a little at a time and no further than a limit.
+
+    Returns
+    -------
+    length
+        Exact up to `limit`; beyond it, some greater number.
+    complete
+        Whether the end of the stream was seen.
+
+    Raises
+    ------
+    zlib.error
+        If the stream is damaged.
+    """
+    inflater, length = zlib.decompressobj(wbits), 0
+    while data and not inflater.eof and length <= limit:
+        length += len(inflater.decompress(data, _INFLATE_STEP))
+        data = inflater.unconsumed_tail
+    return length, inflater.eof

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import ImageError
-from hilum.images.files import Budget, check_size
+from hilum.images.files import Budget, check_size, inflated_length
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -122,25 +122,25 @@ def _check_freight(chunks: list[tuple[bytes, memoryview]]) -> None:
     for kind, body in chunks:
         if kind == b"acTL":
             raise ImageError("multi-frame", "the PNG is an animation; expected one image")
-        if kind in _COMPRESSED_TEXT and _inflates_beyond(bytes(body), _TEXT_LIMIT):
+        if kind in _COMPRESSED_TEXT and _is_bomb(bytes(body)):
             raise ImageError(
                 "bomb", f"a {kind.decode()} chunk inflates to more than {_TEXT_LIMIT:,} bytes"
             )
 
 
-def _inflates_beyond(body: bytes, limit: int) -> bool:
+def _is_bomb(body: bytes) -> bool:
     # After the keyword: one byte (zTXt, iCCP) or, in iTXt, two bytes and two more strings.
     # Trying both places spares parsing three layouts of text that is thrown away.
     starts = [
         body.find(b"\0") + 2,
         body.find(b"\0", body.find(b"\0", body.find(b"\0") + 3) + 1) + 1,
     ]
-    return any(_inflated_length(body[start:], limit + 1) > limit for start in starts)
+    return any(_length_of(body[start:]) > _TEXT_LIMIT for start in starts)
 
 
-def _inflated_length(body: bytes, most: int) -> int:
+def _length_of(body: bytes) -> int:
     try:
-        return len(zlib.decompressobj().decompress(body, most))
+        return inflated_length(body, _TEXT_LIMIT)[0]
     except zlib.error:
         return 0
 
@@ -158,14 +158,16 @@ def _check_length(header: _Header, packed: int) -> None:
 
 
 def _to_grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    colour, alpha = pixels, None
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        colour, alpha = pixels[:, :, :3], pixels[:, :, 3]
-    if colour.ndim == 3:
-        colour = np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY))
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    colour = pixels
+    if channels > 1:
+        to_luma = cv2.COLOR_BGRA2GRAY if channels == 4 else cv2.COLOR_BGR2GRAY
+        colour = np.asarray(cv2.cvtColor(pixels, to_luma))
     grey: NDArray[np.uint8] = colour if colour.dtype == np.uint8 else _to_8_bits(colour)
-    if alpha is None:
-        return grey
+    return _over_black(grey, cv2.extractChannel(pixels, 3)) if channels == 4 else grey
+
+
+def _over_black(grey: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:
     opaque = np.iinfo(alpha.dtype).max
     if alpha.min() == opaque:  # as in the RGBA films of ChestX-ray14
         return grey
