@@ -56,9 +56,9 @@ def _pacemaker(rng: np.random.Generator, side: float) -> list[Curve]:
     """Generator below the clavicle, one or two leads into the right heart."""
     z, x = rng.uniform(72, 98), side * rng.uniform(78, 100)
     curves: list[Curve] = []
-    for row in np.linspace(-17, 17, 9):  # the can, drawn as a stack of thick strokes
+    for row in np.linspace(-19, 19, 17):  # the can, drawn as a stack of thick strokes
         half = float(np.sqrt(max(22.0**2 - row**2, 0.0)))
-        curves.append(([(88, z + row, x - half), (88, z + row, x + half)], 42.0))
+        curves.append(([(88, z + row, x - half), (88, z + row, x + half)], 24.0))
     apex = (42, rng.uniform(-42, -22), rng.uniform(38, 62))
     way = [(80, z + 20, x), (40, 112, side * 55), (14, 85, -16), (14, 20, -24)]
     curves.append(([*way, (30, -25, 8), apex], 15.0))
@@ -107,7 +107,7 @@ def draw_devices(atlas: Atlas, lesion: Lesion) -> Field:
         curves = DEVICES[name](rng, side)
         points, volumes = zip(*(_sample(curve) for curve in curves), strict=True)
         metal += splat(atlas, np.concatenate(points), np.concatenate(volumes))
-    return metal * np.float32(0.7 + 0.9 * lesion.severity)
+    return metal * np.float32(1.3 + 1.4 * lesion.severity)
 
 
 def _sample(curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

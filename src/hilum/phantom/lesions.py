@@ -92,10 +92,10 @@ def pneumothorax(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
     _, z, _ = atlas.axes()
     side = _sides(atlas, lesion)
     apical = 0.3 + 0.7 * np.clip((z + 50.0) / 150.0, 0.0, 1.0)
-    gap = np.float32(7.0 + 58.0 * lesion.severity) * apical.astype(np.float32)  # mm
+    gap = np.float32(12.0 + 68.0 * lesion.severity) * apical.astype(np.float32)  # mm
     beyond = _ramp(gap - atlas.wall, 1.5) * side
     edge = np.exp(-(((atlas.wall - gap) / 2.2) ** 2)) * side * 0.5  # the visceral pleura
-    squeezed = (1.0 - beyond) * side * np.float32(0.10 + 0.22 * lesion.severity)
+    squeezed = (1.0 - beyond) * side * np.float32(0.12 + 0.34 * lesion.severity)
     share = np.maximum(beyond, np.maximum(edge * (1.0 - beyond), squeezed))
     density = np.where(beyond > 0.5, 0.0, 0.9).astype(np.float32)
     return Planting(share.astype(np.float32), density, mark=beyond)
@@ -108,9 +108,9 @@ def consolidation(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
     ragged = smooth_field(rng, atlas.shape, (5, 10, 10)) * 9.0
     patchy = smooth_field(rng, atlas.shape, (6, 18, 18))
     centre = _inside(atlas, rng, lobe)
-    radius = 24.0 + 48.0 * lesion.severity
+    radius = 32.0 + 50.0 * lesion.severity
     near = _ramp(radius - _distance(atlas, centre) + ragged, 9.0)
-    filled = np.clip(0.50 + 0.38 * lesion.severity + 0.16 * patchy, 0.0, 0.97)
+    filled = np.clip(0.62 + 0.32 * lesion.severity + 0.14 * patchy, 0.0, 0.97)
     return Planting((near * filled * lobe).astype(np.float32), 1.0)
 
 
@@ -170,21 +170,27 @@ def nodule(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
     rng = np.random.default_rng(lesion.seed)
     side = _sides(atlas, lesion) > 0.5
     share = np.zeros(atlas.shape, dtype=np.float32)
-    for _ in range(int(rng.choice([1, 2, 3], p=[0.55, 0.25, 0.20]))):
-        radius = (5.5 + 8.0 * lesion.severity) * rng.uniform(0.85, 1.1)
-        gap = _distance(atlas, _inside(atlas, rng, side))
+    for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.3, 0.3, 0.25, 0.15]))):
+        radius = (8.0 + 6.0 * lesion.severity) * rng.uniform(0.85, 1.05)
+        gap = _distance(atlas, _inside(atlas, rng, side & _open(atlas)))
         share = np.maximum(share, _ramp(radius - gap, 2.0))
-    return Planting(share * atlas.lungs, 1.05)
+    return Planting(share * atlas.lungs, 1.5)  # most that are seen at this size hold calcium
 
 
 def mass(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
     """A lobulated opacity above 30 mm."""
     rng = np.random.default_rng(lesion.seed)
-    centre = _inside(atlas, rng, _sides(atlas, lesion) > 0.5)
+    centre = _inside(atlas, rng, (_sides(atlas, lesion) > 0.5) & _open(atlas))
     lobulated = smooth_field(rng, atlas.shape, (7, 14, 14)) * 3.5
-    radius = 16.5 + 22.0 * lesion.severity
+    radius = 19.0 + 22.0 * lesion.severity
     share = _ramp(radius - _distance(atlas, centre) + lobulated, 2.5) * atlas.lungs
     return Planting(share, 1.05)
+
+
+def _open(atlas: Atlas) -> NDArray[np.bool_]:
+    """Return the part of the chest where a film sees lung, not heart or diaphragm, in front."""
+    _, z, x = atlas.axes()
+    return (z > -30.0) & (np.abs(x - 8.0) > 48.0)
 
 
 def _inside(
@@ -252,7 +258,7 @@ def displacement(lesions: tuple[Lesion, ...]) -> Displacement:
         towards = {"left": 1.0, "right": -1.0}.get(lesion.side, 0.0)
         s = lesion.severity
         if lesion.finding == "Cardiomegaly":
-            heart = 1.14 + 0.46 * s
+            heart = 1.22 + 0.50 * s
         rise = 0.0
         if lesion.finding == "Atelectasis":
             rise = (4.0 + 8.0 * s) if lesion.place == "basal" else (8.0 + 18.0 * s)

@@ -144,8 +144,8 @@ def _state(lesion: Lesion, rng: np.random.Generator) -> str:
     devices = lesion.place
     return wording.format(
         grade=grade, Grade=grade.capitalize(), gradely=f"{grade}ly", side=side,
-        where=_where(lesion), mm=round(2 * (5.5 + 8.0 * lesion.severity)),
-        cm=f"{0.2 * (16.5 + 22.0 * lesion.severity):.1f}",
+        where=_where(lesion), mm=round(2 * (8.0 + 6.0 * lesion.severity)),
+        cm=f"{0.2 * (19.0 + 22.0 * lesion.severity):.1f}",
         devices=devices, Devices=devices[:1].upper() + devices[1:],
     )  # fmt: skip
 

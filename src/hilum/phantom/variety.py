@@ -73,7 +73,7 @@ def draw_person(rng: np.random.Generator, sex: str, age: float) -> Person:
         girth=float(np.clip(1.08 + 0.12 * habitus + rng.normal(0, 0.04), 0.85, 1.5)),
         wander=draw_wander(rng, 6.0),
         domes=(rng.normal(2, 7), rng.normal(0, 7)),
-        heart=float(np.clip(rng.normal(0.93, 0.06) + 0.0009 * (age - 50), 0.8, 1.1)),
+        heart=float(np.clip(rng.normal(0.92, 0.045) + 0.0006 * (age - 50), 0.8, 1.04)),
         heart_tall=rng.uniform(0.2, 0.8),
         hila_shift=rng.normal(0, 3),
         rib_slope=rng.normal(0.06, 0.11),
@@ -89,8 +89,8 @@ def _bone(rng: np.random.Generator, age: float) -> float:
 
 
 def _draw_layers(rng: np.random.Generator, woman: bool, habitus: float) -> Layers:
-    size = rng.gamma(4.0, 0.75) + 0.5 * habitus if woman else rng.normal(0.2, 0.3) + 0.2 * habitus
-    size = float(np.clip(size, 0.0, 6.5))
+    size = rng.gamma(4.0, 0.5) + 0.35 * habitus if woman else rng.normal(0.2, 0.3) + 0.2 * habitus
+    size = float(np.clip(size, 0.0, 4.2))
     sides = [size * rng.uniform(0.85, 1.15) for _ in range(2)]
     if woman and rng.random() < 0.03:
         sides[int(rng.integers(2))] = 0.0  # mastectomy
@@ -98,7 +98,7 @@ def _draw_layers(rng: np.random.Generator, woman: bool, habitus: float) -> Layer
         fat=float(np.clip(1.8 * habitus + rng.normal(0, 0.6), -2.0, 6.5)),
         breast=(sides[0], sides[1]),
         radius=rng.uniform(52, 78),
-        down=rng.uniform(5, 70),
+        down=rng.uniform(28, 88),
         out=rng.uniform(68, 95),
     )
 

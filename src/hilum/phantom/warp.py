@@ -20,7 +20,7 @@ from hilum.phantom.noise import smooth_field
 LAYERS: Final = 4  # depths at which the smooth displacement is drawn; linear between
 _FRAME: Final = (260.0, 230.0)  # half height and half width, mm, of the frame the warp fills
 _HEART_AT: Final = (28.0, -20.0, 22.0)  # y, z, x: right of the middle, so that it grows leftwards
-_HEART_R: Final = (62.0, 74.0)  # vertical and horizontal reach of its growth, mm
+_HEART_R: Final = (78.0, 98.0)  # vertical and horizontal reach of its growth, mm
 _DOME_Z, _APEX_Z = -45.0, 118.0
 
 
