@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydicom import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as DicomSequence
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
 from hilum.sources import SourceOptions
 from hilum.sources.chexpert import FINDINGS as CHEXPERT
@@ -143,7 +143,7 @@ def dataset(image: str, study: str = "1.2.1", patient: str = "MRN-0001", **tags:
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
-    made.file_meta.MediaStorageSOPInstanceUID = image
+    made.file_meta.MediaStorageSOPInstanceUID = UID(image)
     for keyword, value in tags.items():
         if value is None:
             del made[keyword]

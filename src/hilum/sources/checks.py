@@ -34,11 +34,9 @@ def check(listing: Listing) -> None:
     LeakError
         If a patient's images are in more than one split.
     """
-    expected = schema(listing.findings)
-    if dict(listing.frame.schema) != expected:
-        raise SourceError(
-            f"{listing.source}: expected the columns {expected}, got {dict(listing.frame.schema)}"
-        )
+    expected, got = list(schema(listing.findings).items()), list(listing.frame.schema.items())
+    if got != expected:
+        raise SourceError(f"{listing.source}: expected the columns {expected}, got {got}")
     if listing.frame.is_empty():
         raise SourceError(f"{listing.source}: expected at least one image, got an empty table")
     for column in _IDS:
