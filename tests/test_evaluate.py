@@ -63,6 +63,10 @@ def test_one_class_is_null_with_a_reason_and_not_in_the_mean() -> None:
     assert found["findings"]["Pneumonia"]["auroc"] == {
         "estimate": None, "low": None, "high": None
     }  # fmt: skip
+    assert (found["findings"]["Pneumonia"]["n"], found["findings"]["Pneumonia"]["positives"]) == (
+        120,
+        0,
+    )
     reason = "none of the 120 known labels is positive"
     assert found["undefined"]["Pneumonia"]["auroc"] == {"reason": reason, "resamples": 0}
     assert found["mean"]["auroc"]["findings"] == 2
@@ -169,7 +173,7 @@ def test_one_patient_alone_has_estimates_but_no_interval() -> None:
     metrics = evaluate(scores, alone, bootstrap=20)
     assert metrics.mean["auroc"].reason == "no interval: there is one unit only"
     reason = metrics.findings["Edema"].measures["auroc"].reason
-    assert reason == "no interval: all positive images belong to one patient_id"
+    assert reason == "no interval: all positive images belong to one patient"
 
 
 def test_a_mean_of_a_resample_needs_every_finding() -> None:

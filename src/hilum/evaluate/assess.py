@@ -62,8 +62,8 @@ def evaluate(
     UsageError
         If a setting is out of range.
     """
-    plan = _Plan(by, bootstrap, seed, level, policy)
-    sample = _sample(scores, truth, plan)
+    plan = Plan(by, bootstrap, seed, level, policy)
+    sample = sample_of(scores, truth, plan)
     return _metrics(sample, plan, replicate(sample.rankings, sample.n_units, bootstrap, seed))
 
 
@@ -83,12 +83,12 @@ def compare(
     Both are measured on the findings that all three tables have, in the same resamples.
     Parameters and errors as in `evaluate`.
     """
-    plan = _Plan(by, bootstrap, seed, level, policy)
+    plan = Plan(by, bootstrap, seed, level, policy)
     shared = [name for name in truth.findings if name in first.findings]
     shared = [name for name in shared if name in second.findings]
     if not shared:
         raise TableError("no finding is in the truth and in both score tables")
-    samples = [_sample(table.select(shared), truth, plan) for table in (first, second)]
+    samples = [sample_of(table.select(shared), truth, plan) for table in (first, second)]
     count, n_units = len(shared), samples[0].n_units
     rankings = [ranking for sample in samples for ranking in sample.rankings]
     both = replicate(rankings, n_units, bootstrap, seed)
@@ -140,7 +140,9 @@ def read_pair(
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
+    """How an evaluation is done: the settings of `evaluate`, checked."""
+
     by: str | None
     bootstrap: int
     seed: int
@@ -160,7 +162,7 @@ class _Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sample:
+class Sample:
     """What the statistics need of two tables; one entry per finding in each sequence."""
 
     findings: tuple[str, ...]
@@ -173,7 +175,8 @@ class _Sample:
     settings: Mapping[str, Any]
 
 
-def _sample(scores: Table, truth: Table, plan: _Plan) -> _Sample:
+def sample_of(scores: Table, truth: Table, plan: Plan) -> Sample:
+    """Join two tables and rank every finding; errors as in `evaluate`."""
     joined = align(scores, truth)
     labels = _labels(joined.truth, plan.policy)
     units, unit = _units(joined.truth, plan.by)
@@ -184,9 +187,10 @@ def _sample(scores: Table, truth: Table, plan: _Plan) -> _Sample:
         reason = _why_undefined(joined.scores, name, labels[:, at])
         ranking = None if reason else rank(joined.scores.values[:, at], labels[:, at], units)
         rankings.append(ranking)
-        reasons.append(one_unit_only(ranking, unit) if ranking is not None else reason)
+        singular = unit.removesuffix("_id")
+        reasons.append(one_unit_only(ranking, singular) if ranking is not None else reason)
     known = ~np.isnan(labels)
-    return _Sample(
+    return Sample(
         findings=joined.truth.findings,
         n=known.sum(axis=0).tolist(),
         positives=(labels == 1).sum(axis=0).tolist(),
@@ -265,15 +269,15 @@ def _estimates(rankings: Sequence[Ranking | None]) -> dict[str, Floats]:
     return out
 
 
-def _minus(first: _Sample, second: _Sample) -> _Sample:
+def _minus(first: Sample, second: Sample) -> Sample:
     gaps = {name: first.estimates[name] - second.estimates[name] for name in STATISTICS}
     reasons = [a or b for a, b in zip(first.reasons, second.reasons, strict=True)]
-    return _Sample(
+    return Sample(
         first.findings, first.n, first.positives, (), gaps, reasons, first.n_units, first.settings
     )
 
 
-def _metrics(sample: _Sample, plan: _Plan, replicates: Mapping[str, Floats]) -> Metrics:
+def _metrics(sample: Sample, plan: Plan, replicates: Mapping[str, Floats]) -> Metrics:
     findings = {}
     for at, name in enumerate(sample.findings):
         found = measures(
