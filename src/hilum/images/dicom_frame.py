@@ -5,7 +5,6 @@ out, so it must agree with what the data set declares, and what was checked agai
 """
 
 import struct
-import warnings
 from typing import Final
 
 from pydicom import Dataset
@@ -13,8 +12,9 @@ from pydicom import uid as syntaxes
 from pydicom.encaps import get_frame
 
 from hilum.errors import ImageError
-from hilum.images.dicom_header import Layout
+from hilum.images.dicom_header import Layout, bad_value, value_of
 from hilum.images.jpeg import check_complete, read_jpeg_header
+from hilum.images.quiet import quiet_pydicom
 
 _PACKBITS_RATIO: Final = 64  # two bytes of RLE become at most 128 (PS3.5, annex G.3)
 _JPEG_2000: Final = (syntaxes.JPEG2000, syntaxes.JPEG2000Lossless)
@@ -32,10 +32,12 @@ def pixel_bytes(dataset: Dataset) -> bytes:
     if "PixelData" not in dataset:
         what = "float pixels" if "FloatPixelData" in dataset else "no PixelData (7FE0,0010)"
         raise ImageError("no-pixel-data", f"the data set has {what}; expected whole numbers")
-    data = dataset.PixelData
-    if not data:
+    data = value_of(dataset, "PixelData")
+    if data is None:
         raise ImageError("no-pixel-data", "PixelData (7FE0,0010) is empty")
-    return bytes(data)
+    if not isinstance(data, bytes):
+        raise bad_value("PixelData", "is not made of bytes")
+    return data
 
 
 def checked_frame(dataset: Dataset, layout: Layout) -> bytes:
@@ -64,8 +66,7 @@ def _frame(dataset: Dataset) -> bytes:
     if not dataset["PixelData"].is_undefined_length:
         raise ImageError("corrupt", "the syntax is compressed, but the pixels have no fragments")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             frame = bytes(get_frame(data, 0, number_of_frames=1))
     except Exception:  # noqa: BLE001 (any kind on hostile bytes)
         raise ImageError("corrupt", "the fragments of the pixels cannot be put together") from None

@@ -7,7 +7,6 @@ such values passed into an inference server). Only the elements named here are r
 """
 
 import math
-import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from hilum.errors import ImageError
 from hilum.images.files import Budget, check_size, inflated_length
+from hilum.images.quiet import quiet_pydicom
 
 _LIMIT: Final = 1e9  # no slope, window or intercept of a radiograph comes near
 _KEYWORDS: Final = (
@@ -87,10 +87,7 @@ def parse(data: bytes, budget: Budget) -> Dataset:
     """
     _check_deflated(data, budget)
     try:
-        with warnings.catch_warnings():
-            # pydicom warns about elements that do not obey their VR; what matters here is
-            # checked value by value below, and its texts may quote the file.
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             dataset = dcmread(BytesIO(data), specific_tags=list(_KEYWORDS))
     except EOFError:
         raise ImageError("truncated", "the DICOM file ends inside an element") from None
@@ -129,8 +126,7 @@ def value_of(dataset: Dataset, keyword: str) -> Any:
         ``bad-value`` if it is not what its VR says.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             value = dataset.get(keyword)
     except Exception:  # noqa: BLE001 (conversion on access: any kind, and its text quotes the file)
         raise bad_value(keyword, "cannot be read") from None
@@ -248,6 +244,6 @@ def _bits(dataset: Dataset) -> tuple[int, int, int]:
 def _syntax(dataset: Dataset) -> UID:
     meta = getattr(dataset, "file_meta", None)
     syntax = value_of(meta, "TransferSyntaxUID") if meta is not None else None
-    if syntax is None:
+    if not isinstance(syntax, UID):
         raise ImageError("unreadable-header", "the file meta group names no transfer syntax")
-    return UID(str(syntax))
+    return syntax

@@ -13,7 +13,6 @@ JPEG 2000                         OpenJPEG: 1.4 times as fast as GDCM
 ================================  ==============================================================
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from hilum.errors import ImageError
 from hilum.images.dicom_frame import checked_frame, pixel_bytes
 from hilum.images.dicom_header import Layout
 from hilum.images.jpeg import decode_stream, read_jpeg_header
+from hilum.images.quiet import quiet_pydicom
 
 Stored = NDArray[np.uint16]
 _Decoder = Callable[[Dataset, bytes, Layout], Stored]
@@ -167,8 +167,7 @@ def _decode_openjpeg(dataset: Dataset, frame: bytes, layout: Layout) -> Stored: 
 
 def _pydicom(dataset: Dataset, layout: Layout, plugin: str, *, as_rgb: bool) -> NDArray[Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_pydicom():
             array, _ = get_decoder(layout.syntax).as_array(
                 dataset, raw=not as_rgb, index=0, decoding_plugin=plugin
             )
