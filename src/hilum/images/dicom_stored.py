@@ -143,8 +143,12 @@ def _decode_rle(dataset: Dataset, frame: bytes, layout: Layout) -> Stored:  # no
         )
         cells = np.frombuffer(data, dtype=f"<u{layout.allocated // 8}")
         return _from_cells(cells, layout)
-    except (ValueError, RuntimeError, OverflowError):
-        raise _undecodable() from None
+    except BaseException as error:
+        # A stream that decodes to too much makes the Rust code panic, at a bound it checks;
+        # that arrives as a BaseException of a class that cannot be imported.
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise _undecodable() from None
+        raise
 
 
 def _decode_jpeg(dataset: Dataset, frame: bytes, layout: Layout) -> Stored:  # noqa: ARG001
