@@ -91,9 +91,6 @@ def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-# ------------------------------------------------------------------------------- curves
-
-
 def training_curve(
     steps: ArrayLike,
     losses: ArrayLike,
@@ -189,9 +186,6 @@ def _label_ends(axes: Axes, series: Sequence[Series]) -> None:
                       annotation_clip=False, linespacing=1.05)  # fmt: skip
 
 
-# ------------------------------------------------------------------------------- findings
-
-
 def forest(
     findings: Sequence[str],
     series: Mapping[str, Sequence[Measure]],
@@ -242,9 +236,6 @@ def forest(
     return figure
 
 
-# ------------------------------------------------------------------------------- maps
-
-
 def embedding_map(vectors: ArrayLike, groups: Mapping[str, ArrayLike]) -> Figure:
     """Draw an embedding's two main directions, a panel per group with its members in colour.
 
@@ -256,8 +247,8 @@ def embedding_map(vectors: ArrayLike, groups: Mapping[str, ArrayLike]) -> Figure
         By name, a mask (n_images,) of the members; where it is NaN or None, the image is left
         out of that panel.
     """
-    points, shares = principal_plane(vectors)
-    thin = np.arange(0, len(points), -(-len(points) // _MAX_POINTS))
+    thin = _thinned(len(np.asarray(vectors)))
+    points, shares = principal_plane(np.asarray(vectors)[thin])
     columns = min(2, len(groups))
     rows = -(-len(groups) // columns)
     figure, panels = _canvas(0.35 + 2.35 * rows, rows, columns)
@@ -265,7 +256,7 @@ def embedding_map(vectors: ArrayLike, groups: Mapping[str, ArrayLike]) -> Figure
         mask = np.asarray(members, dtype=np.float64)[thin]
         _panel(axes, name, int(np.nansum(np.asarray(members, dtype=np.float64) == 1)))
         for value, colour, size in ((0, PALE, 7), (1, PALETTE[1], 10)):
-            chosen = points[thin][mask == value]
+            chosen = points[mask == value]
             axes.scatter(chosen[:, 0], chosen[:, 1], s=size, color=colour, linewidths=0)
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
@@ -292,7 +283,7 @@ def patient_map(vectors: ArrayLike, patients: Sequence[str], show: int = 6) -> F
         How many patients, at most six.
     """
     points, shares = principal_plane(vectors)
-    thin = np.arange(0, len(points), -(-len(points) // _MAX_POINTS))
+    thin = _thinned(len(points))
     figure, (axes,) = _canvas(3.9)
     axes.scatter(points[thin, 0], points[thin, 1], s=7, color=PALE, linewidths=0)
     names, numbers, counts = np.unique(
@@ -308,6 +299,10 @@ def patient_map(vectors: ArrayLike, patients: Sequence[str], show: int = 6) -> F
     _name(axes, f"First principal component ({shares[0]:.0%} of variance)",
           f"Second ({shares[1]:.0%})")  # fmt: skip
     return figure
+
+
+def _thinned(n_rows: int) -> NDArray[np.int64]:
+    return np.arange(0, n_rows, max(1, -(-n_rows // _MAX_POINTS)))
 
 
 def _panel(axes: Axes, name: str, count: int) -> None:
@@ -338,9 +333,6 @@ def principal_plane(
     plane = plane * np.sign(plane[np.abs(plane).argmax(axis=0), [0, 1]])
     total = max(float(variance.sum()), np.finfo(np.float64).tiny)
     return centred @ plane, variance[:-3:-1] / total
-
-
-# ------------------------------------------------------------------------------- counts
 
 
 def histogram(values: ArrayLike, *, x: str, y: str, width: float) -> Figure:
