@@ -26,9 +26,7 @@ from hilum.training.views import ViewSettings
 SIZE = 12
 
 
-def contrastive_loss(
-    queries: Tensor, keys: Tensor, queue: Tensor, temperature: float
-) -> float:
+def contrastive_loss(queries: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> float:
     """Return the mean cross-entropy of each query's own key, by two loops."""
     total = 0.0
     for query, key in zip(queries, keys, strict=True):
@@ -47,7 +45,8 @@ def blobs(n: int, seed: int = 0, size: int = SIZE) -> NDArray[np.uint8]:
         for _ in range(3):
             cy, cx = rng.uniform(2, size - 2, 2)
             image += rng.uniform(0.3, 1) * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 4)
-    return (255 * images / images.max((1, 2), keepdims=True)).astype(np.uint8)
+    grey: NDArray[np.uint8] = (255 * images / images.max((1, 2), keepdims=True)).astype(np.uint8)
+    return grey
 
 
 def tiny_backbone(seed: int = 0, *, norm: bool = True, dropout: float = 0.0) -> nn.Module:
@@ -97,6 +96,10 @@ class Line(Task):
         self.noise = 0.0
 
     @property
+    def value(self) -> float:
+        return self.weight.detach().item()
+
+    @property
     def examples(self) -> int:
         return len(self.x)
 
@@ -110,11 +113,12 @@ class Line(Task):
 
 
 def plain_line_training(task: Line, orders: list[NDArray[np.int64]], lr: float) -> float:
-    """Return the weight after plain gradient descent over the batches given."""
-    weight = float(task.weight)
+    """Return the weight after gradient descent with momentum 0.9 over the batches given."""
+    weight, velocity = task.value, 0.0
     for rows in orders:
         x = task.x[torch.from_numpy(rows)]
-        weight -= lr * float((2 * (weight - 3.0) * x * x).mean())
+        velocity = 0.9 * velocity + float((2 * (weight - 3.0) * x * x).mean())
+        weight -= lr * velocity
     return weight
 
 

@@ -1,18 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_training import (
-    blobs,
-    contrastive_loss,
-    slow_processor,
-    tiny_backbone,
-    tiny_moco,
-)
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,11 +26,20 @@ from hilum.training.moco import (
 )
 from hilum.training.recipes import find_recipe, override
 from hilum.training.schedule import TrainSettings
-from hilum.training.views import ViewSettings
+from hilum.training.views import View, ViewSettings
+from reference_training import (
+    blobs,
+    contrastive_loss,
+    slow_processor,
+    tiny_backbone,
+    tiny_moco,
+)
 
 
 def unit(rows: int, dim: int, seed: int = 0) -> Tensor:
-    return functional.normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)))
+    return functional.normalize(
+        torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed))
+    )
 
 
 def a_batch(moco: Moco, rows: list[int], seed: int = 0) -> PairBatch:
@@ -83,7 +86,7 @@ def test_a_step_puts_its_own_keys_into_the_queue() -> None:
     torch.testing.assert_close(moco.queue[:, :3], keys.detach().T)
 
 
-def _key_side(moco: Moco, rows: list[int]) -> tuple[Tensor, object]:
+def _key_side(moco: Moco, rows: list[int]) -> tuple[Tensor, View]:
     batch = a_batch(moco, rows)
     return batch.key, batch.key_view
 
@@ -133,8 +136,7 @@ def test_the_key_encoder_starts_as_a_copy_and_gets_no_gradient() -> None:
 def test_the_head_is_linear_relu_linear() -> None:
     first, middle, last = projection_head(6, 3)
     assert isinstance(middle, nn.ReLU)
-    assert (first.in_features, first.out_features) == (6, 6)  # type: ignore[union-attr]
-    assert (last.in_features, last.out_features) == (6, 3)  # type: ignore[union-attr]
+    assert [part.weight.shape for part in (first, last)] == [(6, 6), (3, 6)]
 
 
 # ------------------------------------------------------------------ shuffled batch statistics
@@ -261,11 +263,14 @@ def test_a_recipe_is_changed_by_the_names_of_its_fields() -> None:
     assert (recipe.moco.queue, recipe.view.rotate, recipe.size) == (64, 5, 48)
     assert recipe.stored == 64
     grey = override(RECIPES["moco-cxr"], {"channels": 1})
-    assert (grey.mean, grey.std) == ((pytest.approx(0.502),), (pytest.approx(0.085585),))
+    assert grey.mean == pytest.approx((0.502,))
+    assert grey.std == pytest.approx((0.085585,))
 
 
 def test_what_a_recipe_does_not_have_is_refused() -> None:
-    with pytest.raises(UsageError, match="'moco-big' is not a recipe; choose from moco-small, moco"):
+    with pytest.raises(
+        UsageError, match="'moco-big' is not a recipe; choose from moco-small, moco"
+    ):
         find_recipe("moco-big")
     with pytest.raises(UsageError, match=r"a recipe has no 'beta'; it has architecture, .*queue"):
         override(RECIPES["moco-small"], {"beta": 1})
@@ -286,20 +291,31 @@ def test_settings_outside_their_range_are_refused(field: str, value: float, mess
 
 # ------------------------------------------------------------------ from pixels to an encoder
 
-SMALL = {"architecture": "test_resnet", "size": 16, "margin": 1, "batch": 8, "queue": 16,
-         "precision": "fp32", "steps": 2}  # fmt: skip
+SMALL: dict[str, Any] = {
+    "architecture": "test_resnet",
+    "size": 16,
+    "margin": 1,
+    "batch": 8,
+    "queue": 16,
+    "precision": "fp32",
+    "steps": 2,
+}
 
 
 def test_pixels_become_an_encoder_in_a_run_folder(tmp_path: Path) -> None:
     pixels = blobs(24, size=16)
-    encoder = pretrain_pixels(pixels, tmp_path / "run", groups=list("ab" * 12), device="cpu", **SMALL)
+    encoder = pretrain_pixels(
+        pixels, tmp_path / "run", groups=list("ab" * 12), device="cpu", **SMALL
+    )
     again = load_encoder(tmp_path / "run", engine=slow_processor())
     assert again.fingerprint == encoder.fingerprint
     assert again.spec.recipe == "moco-small"
     np.testing.assert_array_equal(again.encode_images(pixels), encoder.encode_images(pixels))
     control = random_encoder("test_resnet", 0, size=16, engine=slow_processor())
     assert control.fingerprint != encoder.fingerprint
-    repeated = pretrain_pixels(pixels, tmp_path / "run", groups=list("ab" * 12), device="cpu", **SMALL)
+    repeated = pretrain_pixels(
+        pixels, tmp_path / "run", groups=list("ab" * 12), device="cpu", **SMALL
+    )
     assert repeated.fingerprint == encoder.fingerprint
 
 
@@ -312,16 +328,18 @@ def test_other_pixels_do_not_continue_a_run(tmp_path: Path) -> None:
 def test_pretraining_starts_from_the_weights_it_is_told_to(tmp_path: Path) -> None:
     start = random_encoder("test_resnet", 7, size=16, engine=slow_processor())
     path = save_encoder(start, tmp_path / "start.safetensors")
-    still = pretrain_pixels(blobs(8, size=16), tmp_path / "run", init=str(path), lr=0.0, device="cpu",
-                            **{**SMALL, "steps": 1})  # fmt: skip
+    images = blobs(8, size=16)
+    still = pretrain_pixels(
+        images, tmp_path / "run", init=str(path), lr=0.0, device="cpu", **{**SMALL, "steps": 1}
+    )
     for ours, theirs in zip(still.module.parameters(), start.module.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    with pytest.raises(UsageError, match="it is a test_resnet with 1 channels, the recipe asks for"):
-        pretrain_pixels(blobs(8, size=16), tmp_path / "other", init=str(path),
-                        **{**SMALL, "architecture": "resnet18"})  # fmt: skip
+    other = {**SMALL, "architecture": "resnet18"}
+    with pytest.raises(UsageError, match="it is a test_resnet with 1 channels, the recipe asks"):
+        pretrain_pixels(images, tmp_path / "other", init=str(path), **other)
+    absent = str(tmp_path / "absent.safetensors")
     with pytest.raises(WeightsError, match=r"absent\.safetensors: there is no such file"):
-        pretrain_pixels(blobs(8, size=16), tmp_path / "other", init=str(tmp_path / "absent.safetensors"),
-                        **SMALL)  # fmt: skip
+        pretrain_pixels(images, tmp_path / "other", init=absent, **SMALL)
 
 
 def test_pixels_and_groups_must_match(tmp_path: Path) -> None:

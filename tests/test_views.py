@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_training import blobs
 from scipy import ndimage
 from torch import Tensor
 
 from hilum.training import views
 from hilum.training.views import View, ViewSettings
+from reference_training import blobs
 
 SIDE = 32
 
@@ -114,7 +114,9 @@ def test_brightness_shifts_and_contrast_turns_about_the_middle() -> None:
 def test_exposure_curves_keep_black_white_and_order(
     seed: int, strength: float, gamma: float
 ) -> None:
-    tone = views.draw(np.random.default_rng(seed), 5, ViewSettings(curve=strength, gamma=gamma)).tone
+    tone = views.draw(
+        np.random.default_rng(seed), 5, ViewSettings(curve=strength, gamma=gamma)
+    ).tone
     assert (np.diff(tone, axis=1) >= -1e-6).all()
     np.testing.assert_allclose(tone[:, 0], 0, atol=1e-6)
     np.testing.assert_allclose(tone[:, -1], 1, atol=1e-6)
@@ -166,9 +168,7 @@ def test_a_cutout_is_black_and_nothing_else_changes() -> None:
     cutout=st.floats(0, 0.5),
 )
 @settings(max_examples=50, deadline=None)
-def test_crops_and_cutouts_stay_inside(
-    seed: int, low: float, aspect: float, cutout: float
-) -> None:
+def test_crops_and_cutouts_stay_inside(seed: int, low: float, aspect: float, cutout: float) -> None:
     setting = ViewSettings(crop=(low, 1.0), aspect=aspect, cutout=cutout, cut=1.0)
     view = views.draw(np.random.default_rng(seed), 16, setting)
     area = view.scale.prod(axis=1)
@@ -200,8 +200,10 @@ def test_a_part_of_a_view_makes_the_same_images() -> None:
 
 
 def test_every_view_is_an_image() -> None:
-    setting = ViewSettings(crop=(0.2, 1), aspect=1.3, outside=0.1, rotate=30, flip=0.5, gamma=2,
-                           brightness=0.4, contrast=1, curve=1, noise=0.3, blur=2, cutout=0.5)  # fmt: skip
+    setting = ViewSettings(
+        crop=(0.2, 1), aspect=1.3, outside=0.1, rotate=30, flip=0.5, gamma=2, brightness=0.4,
+        contrast=1, curve=1, noise=0.3, blur=2, cutout=0.5,
+    )  # fmt: skip
     view = views.draw(np.random.default_rng(0), 20, setting)
     out = views.apply(torch.from_numpy(blobs(20, size=SIDE)), view, 24)
     assert out.shape == (20, 1, 24, 24)
