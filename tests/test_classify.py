@@ -1,15 +1,19 @@
 """Few labels to scores: MedSelect's golden values, slow versions, laws and refusals."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from typer.testing import CliRunner
 
 import reference
 from hilum import predictors
@@ -22,7 +26,7 @@ from hilum.predictors import (
     linear_probe,
     nearest_neighbours,
 )
-from hilum.tables import Table, write_table
+from hilum.tables import Table, read_table, write_table
 
 POOL = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 QUERIES = np.array([[1.0, 0.0], [1.0, 2.0]])
@@ -224,7 +228,7 @@ def test_every_image_that_is_not_labelled_is_scored() -> None:
     assert scores.notes == {"Mass": "no labelled image"}
 
 
-def test_labels_may_be_a_file(tmp_path: Any) -> None:
+def test_labels_may_be_a_file(tmp_path: Path) -> None:
     write_table(LABELS, tmp_path / "labels.csv")
     scores = classify(Shelf(), "moco", tmp_path / "labels.csv")
     np.testing.assert_array_equal(scores.values, classify(Shelf(), "moco", LABELS).values)
@@ -268,3 +272,24 @@ def test_scores_given_as_labels_are_an_error() -> None:
 def test_unknown_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         classify(Shelf(), "moco", LABELS, **options)
+
+
+def test_the_command_writes_scores_and_says_what_they_lack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hilum.cli import evaluate as commands
+
+    app = typer.Typer()
+    commands.register(app)
+    monkeypatch.setattr("hilum.collection.open_collection", lambda _: Shelf())
+    write_table(LABELS, tmp_path / "labels.csv", "Study")
+    files = ["--labels", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "scores.csv")]
+    options = ["--embedding", "moco", "--method", "cosine", "--id", "Study", "--json"]
+    result = CliRunner().invoke(app, ["classify", "chest.lance", *files, *options])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["images"] == 2
+    assert result.stderr == "Mass: no labelled image\n"
+    expected = classify(Shelf(), "moco", LABELS)
+    again = read_table(tmp_path / "scores.csv")
+    assert again.ids == expected.ids
+    np.testing.assert_array_equal(again.values, expected.values)
