@@ -17,9 +17,7 @@ def phantom(
     size: Annotated[int, typer.Option(help="Side of the images in pixels, 16 to 512.")] = 128,
     seed: Annotated[int, typer.Option(help="Which hospital.")] = 0,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write DICOM instead of PNG.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes; by default one per core.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print phantom.json.")] = False,
 ) -> None:
     """Make synthetic chest radiographs with known findings, masks, boxes and reports.

@@ -153,7 +153,7 @@ def _body(relative: Field, labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     body = pieces == sizes.argmax()
     for z in range(body.shape[2]):
         body[:, :, z] = ndimage.binary_fill_holes(body[:, :, z])
-    return body.repeat(2, axis=0).repeat(2, axis=1)
+    return np.asarray(body.repeat(2, axis=0).repeat(2, axis=1), dtype=np.bool_)
 
 
 def _extend(tissue: Field, step: NDArray[np.float64]) -> Field:
@@ -173,7 +173,7 @@ def _extend(tissue: Field, step: NDArray[np.float64]) -> Field:
     depth = np.abs(np.arange(ny) - ny * 0.45)[:, None, None] * step[0]
     rise = np.clip((height - 50.0) / 60.0, 0.0, 1.0)[None]
     waist = np.clip((190.0 - 125.0 * rise - depth) / 15.0, 0.0, 1.0)  # a neck is 13 cm deep
-    return (whole * share[None] * waist).astype(np.float32)
+    return np.asarray(whole * share[None] * waist, dtype=np.float32)
 
 
 def _finish(

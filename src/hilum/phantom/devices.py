@@ -23,20 +23,20 @@ Drawer = Callable[[np.random.Generator, float], list[Curve]]
 _CAVA: Final = (12.0, -22.0)  # y, x of the superior vena cava
 
 
-def _tube(rng: np.random.Generator, side: float) -> list[Curve]:
-    """Endotracheal tube, its tip above the carina."""
+def _tube(rng: np.random.Generator, _side: float) -> list[Curve]:
+    """Draw an endotracheal tube, its tip above the carina."""
     tip, x = rng.uniform(45, 85), rng.normal(0, 2)
     return [([(10, 185, x), (2, 120, x + rng.normal(0, 2)), (-2, tip, x)], 26.0)]
 
 
-def _feeding(rng: np.random.Generator, side: float) -> list[Curve]:
-    """Enteric tube along the oesophagus into the stomach."""
+def _feeding(rng: np.random.Generator, _side: float) -> list[Curve]:
+    """Draw an enteric tube along the oesophagus into the stomach."""
     end = (20, rng.uniform(-125, -95), rng.uniform(45, 85))
     return [([(0, 185, 6), (-20, 90, 6), (-22, 0, 10), (-5, -70, 22), end], 16.0)]
 
 
 def _central(rng: np.random.Generator, side: float) -> list[Curve]:
-    """Central venous catheter from the neck or below the clavicle."""
+    """Draw a central venous catheter from the neck or below the clavicle."""
     tip = (_CAVA[0], rng.uniform(5, 60), _CAVA[1] + rng.normal(0, 3))
     if rng.random() < 0.6:
         entry = [(20, 185, side * 42), (15, 125, side * 32)]
@@ -46,14 +46,14 @@ def _central(rng: np.random.Generator, side: float) -> list[Curve]:
 
 
 def _peripheral(rng: np.random.Generator, side: float) -> list[Curve]:
-    """Catheter from the arm."""
+    """Draw a catheter from the arm."""
     tip = (_CAVA[0], rng.uniform(0, 50), _CAVA[1])
     way = [(10, 20, side * 185), (15, 85, side * 130), (25, 112, side * 70), (14, 95, -12)]
     return [([*way, tip], 12.0)]
 
 
 def _pacemaker(rng: np.random.Generator, side: float) -> list[Curve]:
-    """Generator below the clavicle, one or two leads into the right heart."""
+    """Draw a generator below the clavicle, one or two leads into the right heart."""
     z, x = rng.uniform(72, 98), side * rng.uniform(78, 100)
     curves: list[Curve] = []
     for row in np.linspace(-19, 19, 17):  # the can, drawn as a stack of thick strokes
@@ -68,14 +68,14 @@ def _pacemaker(rng: np.random.Generator, side: float) -> list[Curve]:
 
 
 def _drain(rng: np.random.Generator, side: float) -> list[Curve]:
-    """Chest tube from the side to the apex."""
+    """Draw a chest tube from the side to the apex."""
     x = 1.0 if side > 0 else -1.0
     way = [(20, -45, x * 190), (10, -15, x * 128), (0, 30, x * 92)]
     return [([*way, (-5, rng.uniform(60, 105), x * rng.uniform(52, 70))], 26.0)]
 
 
-def _wires(rng: np.random.Generator, side: float) -> list[Curve]:
-    """Sternal wires after heart surgery."""
+def _wires(rng: np.random.Generator, _side: float) -> list[Curve]:
+    """Draw sternal wires after heart surgery."""
     curves: list[Curve] = []
     for z in np.linspace(72, -20, int(rng.integers(5, 8))):
         x, w, h = rng.normal(0, 2), rng.uniform(6, 9), rng.uniform(3, 6)
@@ -107,7 +107,7 @@ def draw_devices(atlas: Atlas, lesion: Lesion) -> Field:
         curves = DEVICES[name](rng, side)
         points, volumes = zip(*(_sample(curve) for curve in curves), strict=True)
         metal += splat(atlas, np.concatenate(points), np.concatenate(volumes))
-    return metal * np.float32(1.3 + 1.4 * lesion.severity)
+    return metal * np.float32(2.0 + 2.2 * lesion.severity)
 
 
 def _sample(curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,6 +15,7 @@ from hilum.phantom.patient import Film, Patient
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.uid import UID
 
 _LOW: Final = 200  # stored value of black, with room below as a detector has
 _SPAN: Final = 3600  # stored values from black to white
@@ -27,10 +28,12 @@ _VIEWS: Final = {  # PS3.16, CID 4010
 }
 
 
-def uid(*what: object) -> str:
+def uid(*what: object) -> "UID":
     """Return a UID that depends on nothing but its arguments (PS3.5, B.2: derived from a UUID)."""
     digest = hashlib.sha256("/".join(str(part) for part in what).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+    from pydicom.uid import UID
+
+    return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
 def encode(patient: Patient, film: Film, seed: int) -> bytes:
@@ -45,10 +48,10 @@ def encode(patient: Patient, film: Film, seed: int) -> bytes:
     """
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.filewriter import dcmwrite
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian
 
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _CR if film.visit.view == "AP" else _DX
+    meta.MediaStorageSOPClassUID = UID(_CR if film.visit.view == "AP" else _DX)
     meta.MediaStorageSOPInstanceUID = uid(seed, film.image_id, "image")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = uid("hilum phantom")

@@ -62,18 +62,18 @@ def _profile(
 
 
 PROFILES: Final[dict[str, Profile]] = {
-    "well": _profile(0.30, (45, 17), 0.15, {"Nodule": 0.04, "Support Devices": 0.05}),
+    "well": _profile(0.25, (45, 17), 0.15, {"Nodule": 0.04, "Support Devices": 0.05}),
     "heart": _profile(0.20, (67, 12), 0.50, {
         "Cardiomegaly": 0.80, "Edema": 0.62, "Pleural Effusion": 0.50, "Atelectasis": 0.22,
         "Support Devices": 0.40, "Consolidation": 0.06}),
     "infection": _profile(0.16, (52, 19), 0.45, {
         "Consolidation": 0.85, "Pleural Effusion": 0.35, "Atelectasis": 0.25, "Edema": 0.08,
         "Support Devices": 0.20, "Cardiomegaly": 0.06}),
-    "tumour": _profile(0.18, (63, 12), 0.25, {
-        "Nodule": 0.62, "Mass": 0.58, "Pleural Effusion": 0.28, "Atelectasis": 0.22,
+    "tumour": _profile(0.21, (63, 12), 0.25, {
+        "Nodule": 0.66, "Mass": 0.64, "Pleural Effusion": 0.28, "Atelectasis": 0.22,
         "Pneumothorax": 0.10, "Consolidation": 0.08, "Support Devices": 0.25}),
-    "surgery": _profile(0.16, (56, 17), 0.62, {
-        "Pneumothorax": 0.68, "Atelectasis": 0.48, "Pleural Effusion": 0.35,
+    "surgery": _profile(0.18, (56, 17), 0.62, {
+        "Pneumothorax": 0.76, "Atelectasis": 0.48, "Pleural Effusion": 0.35,
         "Support Devices": 0.72, "Cardiomegaly": 0.12, "Edema": 0.08}),
 }  # fmt: skip
 
@@ -88,8 +88,8 @@ _LOBES: Final = (
     ("right upper lobe", 0.14), ("left upper lobe", 0.12),
 )  # fmt: skip
 _DEVICES: Final = MappingProxyType({
-    "endotracheal tube": 0.18, "enteric tube": 0.2, "central venous catheter": 0.36,
-    "PICC": 0.2, "pacemaker": 0.24, "sternotomy wires": 0.22,
+    "endotracheal tube": 0.3, "enteric tube": 0.3, "central venous catheter": 0.4,
+    "PICC": 0.22, "pacemaker": 0.34, "sternotomy wires": 0.3,
 })  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _onset(rng: np.random.Generator, finding: str) -> Lesion:
         place = _choose_devices(rng)
     if finding in ("Cardiomegaly", "Edema"):
         side = "both"
-    severity = float(rng.beta(1.7, 1.7))
+    severity = float(rng.beta(1.9, 1.6))
     return Lesion(finding, severity, side, place, int(rng.integers(2**31)))
 
 

@@ -1,6 +1,6 @@
 """Disease in the atlas: each finding changes the attenuation of lung voxels, in 3-D.
 
-A planter takes the atlas, the patient's tissue and a lesion, and says how much of each voxel is
+A planter takes the atlas and a lesion, and says how much of each voxel is
 replaced (`share`) by what (`density`, water = 1). The line integral, the film and the mask
 follow from that. What moves organs instead of filling them (an enlarged heart, lost volume, the
 pressure of trapped air) is `displacement`.
@@ -57,12 +57,12 @@ class Planting:
     mark: Field | None = None
 
 
-Planter = Callable[[Atlas, Field, Lesion], Planting]
+Planter = Callable[[Atlas, Lesion], Planting]
 
 
 def _ramp(distance: Field, soft: float) -> Field:
     """Return 0 well below zero, 1 well above it, with an edge `soft` mm wide."""
-    return np.clip(0.5 + distance / (2.0 * soft), 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(0.5 + distance / (2.0 * soft), 0.0, 1.0), dtype=np.float32)
 
 
 def _sides(atlas: Atlas, lesion: Lesion) -> Field:
@@ -72,50 +72,50 @@ def _sides(atlas: Atlas, lesion: Lesion) -> Field:
     return atlas.lungs * atlas.side(lesion.side == "left")
 
 
-def effusion(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
-    """Fluid at the base with a meniscus, or, in a lying patient, layered along the back."""
+def effusion(atlas: Atlas, lesion: Lesion) -> Planting:
+    """Pour fluid on the base, with a meniscus, or in a lying patient along the back."""
     y, z, _ = atlas.axes()
     s = lesion.severity
+    fluid: Field | float = 0.0
+    meniscus = -80.0 + 92.0 * s
     if lesion.place == "layering":
         fluid = _ramp(-62.0 + 62.0 * s - y, 10.0) * _ramp(-5.0 - z + 90.0 * s, 35.0)
         meniscus = -84.0 + 30.0 * s
-    else:
-        fluid = np.float32(0.0)
-        meniscus = -80.0 + 92.0 * s
     level = meniscus + (14.0 + 46.0 * s) * np.exp(-atlas.wall / 24.0)  # climbs along the wall
     fluid = np.maximum(fluid, _ramp(level - z, 4.0))
     return Planting(fluid * _sides(atlas, lesion), 1.0)
 
 
-def pneumothorax(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
-    """Air between the chest wall and the edge of a lung that has shrunk towards its hilum."""
+def pneumothorax(atlas: Atlas, lesion: Lesion) -> Planting:
+    """Let air between the chest wall and a lung that shrinks towards its hilum."""
     _, z, _ = atlas.axes()
     side = _sides(atlas, lesion)
     apical = 0.3 + 0.7 * np.clip((z + 50.0) / 150.0, 0.0, 1.0)
-    gap = np.float32(12.0 + 68.0 * lesion.severity) * apical.astype(np.float32)  # mm
+    gap = np.float32(16.0 + 76.0 * lesion.severity) * apical.astype(np.float32)  # mm
     beyond = _ramp(gap - atlas.wall, 1.5) * side
     edge = np.exp(-(((atlas.wall - gap) / 2.2) ** 2)) * side * 0.5  # the visceral pleura
-    squeezed = (1.0 - beyond) * side * np.float32(0.12 + 0.34 * lesion.severity)
+    squeezed = (1.0 - beyond) * side * np.float32(0.18 + 0.45 * lesion.severity)
     share = np.maximum(beyond, np.maximum(edge * (1.0 - beyond), squeezed))
     density = np.where(beyond > 0.5, 0.0, 0.9).astype(np.float32)
     return Planting(share.astype(np.float32), density, mark=beyond)
 
 
-def consolidation(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
-    """A lobe or a part of it whose air is replaced, ragged but stopped by the fissures."""
+def consolidation(atlas: Atlas, lesion: Lesion) -> Planting:
+    """Fill a lobe or a part of it, ragged but stopped by the fissures."""
     rng = np.random.default_rng(lesion.seed)
     lobe = atlas.lobe == LOBES[lesion.place]
     ragged = smooth_field(rng, atlas.shape, (5, 10, 10)) * 9.0
     patchy = smooth_field(rng, atlas.shape, (6, 18, 18))
-    centre = _inside(atlas, rng, lobe)
-    radius = 32.0 + 50.0 * lesion.severity
+    _, z, _ = atlas.axes()
+    centre = _inside(atlas, rng, lobe & (z > -48.0))  # below, the diaphragm hides it
+    radius = 40.0 + 56.0 * lesion.severity
     near = _ramp(radius - _distance(atlas, centre) + ragged, 9.0)
-    filled = np.clip(0.62 + 0.32 * lesion.severity + 0.14 * patchy, 0.0, 0.97)
+    filled = np.clip(0.70 + 0.27 * lesion.severity + 0.12 * patchy, 0.0, 0.97)
     return Planting((near * filled * lobe).astype(np.float32), 1.0)
 
 
-def edema(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
-    """Fluid around both hila, fading outwards, with coarse shadows of thickened septa."""
+def edema(atlas: Atlas, lesion: Lesion) -> Planting:
+    """Soak the lungs around both hila, fading outwards, with shadows of thickened septa."""
     rng = np.random.default_rng(lesion.seed)
     _, z, x = atlas.axes()
     reach = 58.0 + 42.0 * lesion.severity
@@ -129,8 +129,8 @@ def edema(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
     return Planting(share.astype(np.float32), 1.0)
 
 
-def atelectasis(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
-    """Airless lung: plates across the base, or a lobe shrunk against the mediastinum."""
+def atelectasis(atlas: Atlas, lesion: Lesion) -> Planting:
+    """Empty lung of air: plates across the base, or a lobe shrunk to the mediastinum."""
     rng = np.random.default_rng(lesion.seed)
     if lesion.place == "basal":
         return Planting(_plates(atlas, rng, lesion) * np.float32(0.45 + 0.3 * lesion.severity), 1.0)
@@ -165,32 +165,32 @@ def _plates(atlas: Atlas, rng: np.random.Generator, lesion: Lesion) -> Field:
     return share * atlas.lungs
 
 
-def nodule(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
-    """One to three round opacities below 30 mm."""
+def nodule(atlas: Atlas, lesion: Lesion) -> Planting:
+    """Plant one to four round opacities below 30 mm."""
     rng = np.random.default_rng(lesion.seed)
     side = _sides(atlas, lesion) > 0.5
     share = np.zeros(atlas.shape, dtype=np.float32)
-    for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.3, 0.3, 0.25, 0.15]))):
-        radius = (8.0 + 6.0 * lesion.severity) * rng.uniform(0.85, 1.05)
+    for _ in range(int(rng.choice(5, p=[0.25, 0.25, 0.2, 0.2, 0.1]) + 1)):
+        radius = (9.5 + 5.0 * lesion.severity) * rng.uniform(0.85, 1.03)
         gap = _distance(atlas, _inside(atlas, rng, side & _open(atlas)))
         share = np.maximum(share, _ramp(radius - gap, 2.0))
-    return Planting(share * atlas.lungs, 1.5)  # most that are seen at this size hold calcium
+    return Planting(share * atlas.lungs, 2.2)  # most that are seen at this size hold calcium
 
 
-def mass(atlas: Atlas, tissue: Field, lesion: Lesion) -> Planting:
-    """A lobulated opacity above 30 mm."""
+def mass(atlas: Atlas, lesion: Lesion) -> Planting:
+    """Plant a lobulated opacity above 30 mm."""
     rng = np.random.default_rng(lesion.seed)
     centre = _inside(atlas, rng, (_sides(atlas, lesion) > 0.5) & _open(atlas))
     lobulated = smooth_field(rng, atlas.shape, (7, 14, 14)) * 3.5
-    radius = 19.0 + 22.0 * lesion.severity
+    radius = 21.0 + 24.0 * lesion.severity
     share = _ramp(radius - _distance(atlas, centre) + lobulated, 2.5) * atlas.lungs
-    return Planting(share, 1.05)
+    return Planting(share, 1.25)
 
 
 def _open(atlas: Atlas) -> NDArray[np.bool_]:
     """Return the part of the chest where a film sees lung, not heart or diaphragm, in front."""
     _, z, x = atlas.axes()
-    return (z > -30.0) & (np.abs(x - 8.0) > 48.0)
+    return np.asarray((z > -30.0) & (np.abs(x - 8.0) > 48.0))
 
 
 def _inside(
@@ -202,14 +202,14 @@ def _inside(
         point = rng.uniform(low, high)
         index = np.round((point - atlas.origin) / atlas.step).astype(int)
         if where[tuple(index)] and atlas.wall[tuple(index)] > 9.0:
-            return point
+            return np.asarray(point)
     raise AssertionError("no voxel to plant in")
 
 
 def _distance(atlas: Atlas, point: NDArray[np.float64]) -> Field:
     y, z, x = atlas.axes()
     squared = (y - point[0]) ** 2 + (z - point[1]) ** 2 + (x - point[2]) ** 2
-    return np.sqrt(squared, dtype=np.float32)
+    return np.asarray(np.sqrt(squared), dtype=np.float32)
 
 
 PLANTERS: Final[dict[str, Planter]] = {
@@ -233,7 +233,7 @@ def plant(atlas: Atlas, tissue: Field, lesion: Lesion) -> tuple[Field, Field]:
     change
         ``|new - old|`` of the part that counts for the mask.
     """
-    planting = PLANTERS[lesion.finding](atlas, tissue, lesion)
+    planting = PLANTERS[lesion.finding](atlas, lesion)
     delta = planting.share * (planting.density - tissue)
     marked = np.abs(delta) if planting.mark is None else np.abs(planting.mark * tissue)
     return (tissue + delta).astype(np.float32), marked.astype(np.float32)

@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 from hilum.phantom.anatomy import Field
 
 
-def smooth_field(
-    rng: np.random.Generator, shape: tuple[int, ...], cells: tuple[int, ...]
-) -> Field:
+def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], cells: tuple[int, ...]) -> Field:
     """Draw a random field of mean 0 and variance about 1 that varies over `cells` lengths.
 
     The draws do not depend on `shape`: the same field comes out on a finer grid.

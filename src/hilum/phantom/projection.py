@@ -44,7 +44,7 @@ def project(
     channels = np.stack([tissue, *planes], axis=-1)  # (ny, nz, nx, n)
     soft = np.zeros((size, size, channels.shape[-1]), dtype=np.float32)
     bone = np.zeros((size, size), dtype=np.float32)
-    girdle_slabs = atlas.girdle.any(axis=(1, 2))
+    girdle_slabs = set(np.nonzero(atlas.girdle.max(axis=(1, 2)))[0].tolist())
     for index in range(atlas.shape[0]):
         maps = warp.slab(index)
         for first in range(0, channels.shape[-1], 4):  # cv2.remap takes up to four channels
@@ -52,7 +52,7 @@ def project(
             plane = np.ascontiguousarray(channels[index][some])
             soft[some] += _sample(plane, maps.soft).reshape(soft[some].shape)
         bone += _sample(atlas.cage[index], maps.cage)
-        if girdle_slabs[index]:
+        if index in girdle_slabs:
             bone += _sample(atlas.girdle[index], maps.girdle, cv2.BORDER_CONSTANT)
     # Rays far from the middle cross the slabs at an angle.
     slope = (warp.across**2 + warp.up**2) / warp.pose.distance**2

@@ -62,7 +62,7 @@ _PRESENT: Final[Mapping[str, Sequence[str]]] = MappingProxyType({
     ),
     "Pleural Effusion": (
         "{Grade} {side} pleural effusion.",
-        "There is a {grade} {side} pleural effusion with blunting of the costophrenic angle.",
+        "{Grade} {side} pleural effusion blunts the costophrenic angle.",
         "Layering fluid, {grade} {side} pleural effusion.",
     ),
     "Pneumothorax": (
@@ -87,7 +87,8 @@ _ABSENT: Final[Mapping[str, Sequence[str]]] = MappingProxyType({
     "Mass": ("No mass.", "There is no pulmonary mass."),
     "Nodule": ("No suspicious nodule.", "There is no pulmonary nodule."),
     "Pleural Effusion": (
-        "No pleural effusion.", "The costophrenic angles are clear.", "No pleural effusion is seen.",
+        "No pleural effusion.", "No pleural effusion is seen.",
+        "The costophrenic angles are clear.",
     ),
     "Pneumothorax": ("No pneumothorax.", "There is no pneumothorax."),
     "Support Devices": ("No lines or tubes.",),
@@ -144,8 +145,8 @@ def _state(lesion: Lesion, rng: np.random.Generator) -> str:
     devices = lesion.place
     return wording.format(
         grade=grade, Grade=grade.capitalize(), gradely=f"{grade}ly", side=side,
-        where=_where(lesion), mm=round(2 * (8.0 + 6.0 * lesion.severity)),
-        cm=f"{0.2 * (19.0 + 22.0 * lesion.severity):.1f}",
+        where=_where(lesion), mm=round(2 * (9.5 + 5.0 * lesion.severity)),
+        cm=f"{0.2 * (21.0 + 24.0 * lesion.severity):.1f}",
         devices=devices, Devices=devices[:1].upper() + devices[1:],
     )  # fmt: skip
 

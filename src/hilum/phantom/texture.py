@@ -50,14 +50,16 @@ def fill(atlas: Atlas, texture: Texture) -> Field:
     rng = np.random.default_rng(texture.seed)
     inner = atlas.lungs > 0.95
     vessel = np.where(inner, np.maximum(atlas.tissue - _AIRY, 0.0), 0.0)
-    tissue = atlas.tissue + np.float32(texture.ct_vessels - 1.0) * vessel
+    fade = np.float32(texture.ct_vessels - 1.0)
+    tissue: Field = np.asarray(atlas.tissue + fade * vessel, dtype=np.float32)
     uneven = smooth_field(rng, atlas.shape, (3, 5, 5)) * 0.6
     uneven += smooth_field(rng, atlas.shape, (6, 16, 16)) * 0.4
     change = np.float32(texture.density - 1.0) + np.float32(texture.mottle) * uneven
     tissue += np.where(inner, np.minimum(tissue, _AIRY), 0.0) * change
     tissue += grow_vessels(atlas, rng) * np.float32(texture.own_vessels)
+    tissue = np.asarray(np.clip(tissue, 0.0, 1.06), dtype=np.float32)
     _let_gas_in(atlas, tissue, texture.gas)
-    return np.clip(tissue, 0.0, 1.06, dtype=np.float32)
+    return tissue
 
 
 def grow_vessels(atlas: Atlas, rng: np.random.Generator) -> Field:
@@ -129,7 +131,9 @@ def _let_gas_in(atlas: Atlas, tissue: Field, gas: NDArray[np.float64]) -> None:
     """Blow bubbles into the abdomen, in place; never into the lungs or the heart."""
     y, z, x = (axis.ravel() for axis in atlas.axes())
     for by, bz, bx, radius in gas:
-        box = np.ix_(*(np.abs(axis - at) < radius + 5.0 for axis, at in ((y, by), (z, bz), (x, bx))))
+        box = np.ix_(
+            *(np.abs(axis - at) < radius + 5.0 for axis, at in ((y, by), (z, bz), (x, bx)))
+        )
         reach = np.sqrt(
             ((y[box[0]] - by) / 0.8) ** 2 + ((z[box[1]] - bz) / 0.7) ** 2 + (x[box[2]] - bx) ** 2
         )

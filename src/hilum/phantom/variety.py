@@ -46,7 +46,7 @@ class Layers:
             up = np.where(up < 0, up * 1.25, up * 0.75)  # fuller below
             chord = np.sqrt(np.clip(1.0 - across**2 - up**2, 0.0, None))
             added = added + thick * chord * trunk
-        return np.maximum(tissue + added, 0.0) - tissue
+        return np.asarray(np.maximum(tissue + added, 0.0) - tissue, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def draw_person(rng: np.random.Generator, sex: str, age: float) -> Person:
     habitus = rng.normal()  # thin to heavy
     shape = Shape(
         width=float(np.clip(rng.normal(0.97 if woman else 1.04, 0.065), 0.82, 1.2)),
-        height=float(np.clip(rng.normal(0.94 if woman else 1.0, 0.075) - 0.025 * habitus, 0.76, 1.18)),
+        height=float(
+            np.clip(rng.normal(0.94 if woman else 1.0, 0.075) - 0.025 * habitus, 0.76, 1.18)
+        ),
         depth=float(np.clip(rng.normal(0.95, 0.1) + 0.07 * habitus, 0.7, 1.35)),
         taper=rng.normal(0.75, 0.55),
         bend=rng.normal(0.0, 4.5),
@@ -157,10 +159,10 @@ def draw_exposure(rng: np.random.Generator, view: str, bone: float) -> Exposure:
     return Exposure(
         quanta=float(10 ** rng.uniform(4.6, 5.9) * (0.6 if bed else 1.0)),
         bone=bone * (rng.uniform(1.9, 2.8) if bed else rng.uniform(1.5, 2.4)),
-        scatter=rng.uniform(0.15, 0.7) if bed else rng.uniform(0.03, 0.35),
+        scatter=rng.uniform(0.1, 0.45) if bed else rng.uniform(0.03, 0.3),
         blur=rng.uniform(0.6, 1.9) if bed else rng.uniform(0.4, 1.4),
-        detail=rng.uniform(0.1, 0.8) if bed else rng.uniform(0.3, 1.1),
-        curve=float(np.exp(rng.normal(-0.1 if bed else 0.05, 0.22))),
+        detail=rng.uniform(0.3, 0.8) if bed else rng.uniform(0.4, 1.0),
+        curve=float(np.exp(rng.normal(-0.1 if bed else 0.05, 0.15))),
         window=(rng.uniform(0.5, 3.5), rng.uniform(96.5, 99.9)),
         shutters=(shutters[0], shutters[1], shutters[2], shutters[3]),
         marker=(text, rng.uniform(0.07, 0.16), side, rng.uniform(0.035, 0.06)),

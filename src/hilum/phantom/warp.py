@@ -187,13 +187,13 @@ class Warp:
         wide = shape.width * (1.0 + shape.taper * z / 1000.0)
         x0 = self._outer(x / wide - shape.bend * np.cos(z / 75.0) - shape.lean * z)
         z0 = z / shape.height
-        drop = shape.rib_slope * np.abs(x0) + shape.rib_shift
+        rib_z = (z0 + shape.rib_slope * np.abs(x0) + shape.rib_shift) * shape.rib_gap
         out, lift = shape.girdle[0] + pose.arms[0], shape.girdle[1] + pose.arms[1]
         girdle_x = x0 - np.tanh(x0 / 30.0) * out
-        soft_x, soft_z = self._organs(x0, z0, y)
+        soft_x, soft_z = self._organs(x0, z0, y / shape.depth)
         return Maps(
             soft=self._voxels(soft_x, soft_z),
-            cage=self._voxels(x0, (z0 + drop) * shape.rib_gap),
+            cage=self._voxels(x0, rib_z.astype(np.float32)),
             girdle=self._voxels(girdle_x, z0 - lift),
         )
 
@@ -208,14 +208,15 @@ class Warp:
     def _outer(self, x: Field) -> Field:
         """Stretch what lies beyond the rib cage, more than 125 mm from the midline."""
         beyond = np.maximum(np.abs(x) - 125.0, 0.0)
-        return x - np.sign(x) * beyond * np.float32(1.0 - 1.0 / self.shape.girth)
+        shrink = np.float32(1.0 - 1.0 / self.shape.girth)
+        return np.asarray(x - np.sign(x) * beyond * shrink, dtype=np.float32)
 
     def _organs(self, x: Field, z: Field, y: float) -> tuple[Field, Field]:
         """Move diaphragm, mediastinum and heart against the rib cage."""
-        z = z - self._rise
+        z = np.asarray(z - self._rise, dtype=np.float32)
         # Behind the heart's depth, spine and aorta keep their place.
         near = np.exp(-((max(_HEART_AT[0] - y, 0.0) / 42.0) ** 2))
-        x = x - self._shift * np.float32(0.35 + 0.65 * near)
+        x = np.asarray(x - self._shift * np.float32(0.35 + 0.65 * near), dtype=np.float32)
         dz, dx = z - _HEART_AT[1], x - _HEART_AT[2]
         reach = (dz / _HEART_R[0]) ** 2 + (dx / _HEART_R[1]) ** 2
         pull = np.exp(-(reach**2) / 2.0) * np.float32(near)

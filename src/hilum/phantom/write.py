@@ -118,9 +118,7 @@ def _claim(out: Path, settings: Settings) -> None:
     _save(about, _json(asdict(settings) | {"findings": FINDINGS}))
 
 
-def _write_patients(
-    out: Path, settings: Settings, workers: int | None, progress: Progress
-) -> None:
+def _write_patients(out: Path, settings: Settings, workers: int | None, progress: Progress) -> None:
     """Write every patient that has no part yet."""
     for folder in ("images", "masks", "parts"):
         (out / folder).mkdir(exist_ok=True)
@@ -132,9 +130,7 @@ def _write_patients(
         progress(done, settings.patients)
 
 
-def _run(
-    out: Path, settings: Settings, numbers: list[int], workers: int
-) -> Iterator[int | None]:
+def _run(out: Path, settings: Settings, numbers: list[int], workers: int) -> Iterator[int | None]:
     """Write patients here, or in spawned processes; yield after each."""
     outs, every = [out] * len(numbers), [settings] * len(numbers)
     if workers == 1 or len(numbers) < 2:
