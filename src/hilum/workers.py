@@ -206,7 +206,9 @@ class _Queue(Generic[Item]):
 
 def _start(work: Callable[[Any], Any], limits: Limits, log: IO[bytes]) -> _Process[Any]:
     ours, theirs = socket.socketpair()
+    pipe = Connection(ours.detach())
     with theirs:
+        pipe.send((work, limits))  # waits in the socket; a work that cannot be sent fails here
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from hilum.workers import serve; serve({theirs.fileno()})"
@@ -218,8 +220,6 @@ def _start(work: Callable[[Any], Any], limits: Limits, log: IO[bytes]) -> _Proce
             stdout=subprocess.DEVNULL,
             stderr=log,  # decoders write warnings there, sometimes with names of files
         )
-    pipe = Connection(ours.detach())
-    pipe.send((work, limits))
     return _Process(popen, pipe)
 
 

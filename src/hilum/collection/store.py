@@ -203,6 +203,14 @@ def open_dataset(uri: str, version: int | None = None) -> "lance.LanceDataset":
     return dataset
 
 
+def open_if_there(uri: str) -> "lance.LanceDataset | None":
+    """Open any Lance dataset, or return None where there is none."""
+    try:
+        return lance.dataset(uri)
+    except (ValueError, OSError):
+        return None
+
+
 def settings_of(dataset: "lance.LanceDataset") -> Settings:
     """Return the settings of an open dataset."""
     return Settings.from_json(dataset.schema.metadata[KEY.encode()].decode(), dataset.uri)
@@ -217,10 +225,7 @@ def exists(uri: str) -> bool:
         If a local folder is there that holds something else: nothing is ever mixed into it.
     """
     if not is_local(uri):
-        try:
-            return lance.dataset(uri) is not None
-        except (ValueError, OSError):
-            return False
+        return open_if_there(uri) is not None
     folder = Path(uri)
     if (folder / "_versions").is_dir() and any((folder / "_versions").iterdir()):
         return True
@@ -267,11 +272,12 @@ def writer(uri: str) -> Iterator[None]:
     Raises
     ------
     CollectionError
-        If another process holds it; the message names that process.
+        If another process holds it, which the message names, or a folder of others is there.
     """
     if not is_local(uri):
         yield
         return
+    exists(uri)  # refuses a folder that holds something else
     Path(uri).mkdir(parents=True, exist_ok=True)
     with (Path(uri) / "_lock").open("a+", encoding="utf-8") as lock:
         try:
@@ -335,10 +341,8 @@ QUARANTINE: Final = pa.schema(
 
 def read_quarantine(uri: str) -> pa.Table:
     """Return the files that could not be read, one row each (`QUARANTINE`)."""
-    try:
-        return lance.dataset(f"{uri}/_quarantine.lance").to_table()
-    except (ValueError, OSError):
-        return QUARANTINE.empty_table()
+    dataset = open_if_there(f"{uri}/_quarantine.lance")
+    return QUARANTINE.empty_table() if dataset is None else dataset.to_table()
 
 
 def write_quarantine(uri: str, source: str, rows: Sequence[dict[str, str | None]]) -> None:
@@ -349,5 +353,6 @@ def write_quarantine(uri: str, source: str, rows: Sequence[dict[str, str | None]
     if after.equals(before):
         return
     path = f"{uri}/_quarantine.lance"
-    lance.write_dataset(after, path, mode="overwrite")
+    new = open_if_there(path) is None
+    lance.write_dataset(after, path, mode="create" if new else "overwrite")
     lance.dataset(path).cleanup_old_versions(retain_versions=1, delete_unverified=is_local(uri))

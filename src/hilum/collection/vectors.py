@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hilum.collection.store import FIXED_COLUMNS, KEY, open_dataset, writer
+from hilum.collection.store import FIXED_COLUMNS, KEY, open_dataset, open_if_there, writer
 from hilum.errors import CollectionError, UsageError
 
 Vectors = NDArray[np.float32]
@@ -67,7 +67,8 @@ def columns_of(dataset: "lance.LanceDataset") -> dict[str, Column]:
         text = (field.metadata or {}).get(KEY.encode())
         if text is not None:
             data = json.loads(text)
-            found[data.pop("name")] = Column(field.name, EmbeddingInfo(**data))
+            name = data.pop("name")
+            found[name] = Column(field.name, EmbeddingInfo(**data))
     return found
 
 
@@ -109,11 +110,16 @@ def _partial_uri(uri: str, name: str) -> str:
 
 def _open_partial(uri: str, name: str, info: EmbeddingInfo) -> "lance.LanceDataset | None":
     """Return the unfinished work of this encoder; that of another counts for nothing."""
-    try:
-        partial = lance.dataset(_partial_uri(uri, name))
-    except (ValueError, OSError):
-        return None
-    return partial if partial.schema.metadata == _vector_schema(info).metadata else None
+    partial = open_if_there(_partial_uri(uri, name))
+    same = partial is not None and partial.schema.metadata == _vector_schema(info).metadata
+    return partial if same else None
+
+
+def _keep(uri: str, name: str, info: EmbeddingInfo, table: pa.Table) -> None:
+    path = _partial_uri(uri, name)
+    if open_if_there(path) is not None and _open_partial(uri, name, info) is None:
+        lance.LanceDataset.drop(path)
+    lance.write_dataset(table, path, mode="create" if open_if_there(path) is None else "append")
 
 
 def _vector_schema(info: EmbeddingInfo) -> pa.Schema:
@@ -176,14 +182,13 @@ def write(
         If another encoder has the name and it is not to be overwritten, another process writes,
         or a batch is not finite float32 vectors of known images.
     """
+    _partial_uri(uri, name)  # refuses a name that cannot be one, before any work
     with writer(uri):
         dataset = open_dataset(uri)
         old = _reusable(dataset, name, info, overwrite=overwrite)
-        path = _partial_uri(uri, name)
         known = set(dataset.to_table(columns=["image_id"])["image_id"].to_pylist())
         for table in _flushes(batches, info, known):
-            mode = "append" if _open_partial(uri, name, info) else "overwrite"
-            lance.write_dataset(table, path, mode=mode)
+            _keep(uri, name, info, table)
         partial = _open_partial(uri, name, info)
         if partial is not None:
             _add_column(dataset, name, info, partial, old)
@@ -191,7 +196,7 @@ def write(
         if superseded:
             dataset.drop_columns(sorted(superseded))
         if partial is not None:
-            lance.LanceDataset.drop(path)
+            lance.LanceDataset.drop(_partial_uri(uri, name))
 
 
 def drop(uri: str, name: str) -> None:
@@ -281,7 +286,8 @@ def _merged(
     ids = partial.to_table(columns=["image_id"])["image_id"].to_pylist()
     place = {image: row for row, image in enumerate(ids)}
     columns = ["image_id", *([old] if old else [])]
-    for batch in dataset.scanner(columns=columns, batch_size=_MERGE_ROWS).to_batches():
+    reader = lance.dataset(dataset.uri)  # the dataset that is written to is borrowed meanwhile
+    for batch in reader.scanner(columns=columns, batch_size=_MERGE_ROWS).to_batches():
         out = np.zeros((batch.num_rows, dim), dtype=np.float32)
         missing = np.ones(batch.num_rows, dtype=bool)
         if old:

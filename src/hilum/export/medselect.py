@@ -15,6 +15,7 @@ neither a condition nor No Finding are in no file.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -166,8 +167,12 @@ def import_medselect(
             prefix=prefix,
         ).run()
     batches, info = _embeddings([path for path, _ in parts], prefix)
-    collection = report.collection.add_embedding(embedding, batches, info)
-    return IngestReport(**{**vars(report), "collection": collection})
+    collection = report.collection
+    ids = collection.ids()
+    without = {ids[row] for row in collection.without_vector(embedding, info)}
+    if without & {prefix + image for image in frame["image_id"]}:
+        collection = collection.add_embedding(embedding, batches, info)
+    return replace(report, collection=collection)
 
 
 def _read_labels(path: Path, split: str) -> pl.DataFrame:
