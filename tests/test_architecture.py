@@ -25,6 +25,7 @@ ROOMS = [
     "encoders",
     "training",
     "embed",
+    "predictors",
     "classify",
     "evaluate",
     "plots",
