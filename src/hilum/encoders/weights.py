@@ -146,7 +146,10 @@ def _from_file(path: Path, engine: Engine | None) -> Encoder:
             f"{path}: the weights do not match their own fingerprint "
             f"({str(header.get('fingerprint'))[:12]}); the file was changed or damaged"
         )
-    module = build_module(spec.architecture, spec.size, spec.channels)
+    try:
+        module = build_module(spec.architecture, spec.size, spec.channels)
+    except UsageError as error:
+        raise WeightsError(f"{path}: {error}") from error
     load_module(module, tensors, str(path))
     return Encoder(spec, module, engine)
 
@@ -163,6 +166,8 @@ def _spec(header: Mapping[str, Any], path: Path) -> EncoderSpec:
         raise WeightsError(f"{path}: its header has no spec that this version understands")
     plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     try:
+        if not isinstance(plain.get("architecture"), str):
+            raise TypeError("architecture is missing or not a text")
         return EncoderSpec(**plain)
     except (TypeError, UsageError) as error:
         raise WeightsError(f"{path}: the spec in its header cannot be used: {error}") from error
