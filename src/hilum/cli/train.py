@@ -1,5 +1,6 @@
 """`hilum pretrain`, `hilum embed` and `hilum convert`: encoders made, used and brought in."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,8 +54,8 @@ def moco(
     """Pretrain an image encoder by momentum contrast (MoCo v2, as MoCo-CXR uses it).
 
     The encoder is written to RUN/encoder.safetensors. A run that was stopped goes on where it
-    was when the same command is given again. Several GPUs: torchrun --nproc-per-node N -m hilum
-    pretrain moco ...
+    was when the same command is given again. Several GPUs: torchrun --no-python
+    --nproc-per-node N hilum pretrain moco ...
     """
     import hilum
 
@@ -71,6 +72,8 @@ def moco(
     note(f"{len(chosen)} images")
     with progress_bar("pretrain") as progress:
         encoder = hilum.pretrain(chosen, run, recipe, device=device, progress=progress, **changes)
+    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+        return
     metrics = _metrics(run)
     found = {"run": str(run), "images": len(chosen), "fingerprint": encoder.fingerprint,
              "metrics": metrics}  # fmt: skip

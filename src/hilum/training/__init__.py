@@ -1,7 +1,7 @@
 """Training: one loop, the tasks it runs, and the data it runs on."""
 
 from hilum.training.loop import train
-from hilum.training.pretrain import pretrain, pretrain_pixels
+from hilum.training.pretraining import pretrain, pretrain_pixels
 from hilum.training.recipes import RECIPES, MocoRecipe
 from hilum.training.schedule import TrainSettings
 from hilum.training.task import Task

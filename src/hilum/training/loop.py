@@ -108,9 +108,11 @@ def train(
             if folder.metrics() is None:
                 folder.begin_log(state.step)
                 job = _Job(task, optimiser, settings, engine, here, folder, total)
-                _steps(job, state, measure, progress or silent)
+                _steps(job, state, measure, (here.first and progress) or silent)
                 folder.finish(_metrics(job, state) if here.first else {})
             wait_for_all()
+            if here.world > 1:  # batch statistics differ between processes: keep those saved
+                _restore(folder, task, optimiser)
             if state.best is not None:
                 task.load_state_dict(read_tensors(folder.path / BEST)[0])
             return folder.metrics() or {}

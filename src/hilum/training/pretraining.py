@@ -18,7 +18,7 @@ from hilum.progress import Progress
 from hilum.training.feed import Feed, Streamed, fits, resident
 from hilum.training.loop import train
 from hilum.training.moco import Moco
-from hilum.training.processes import ranks
+from hilum.training.processes import joined, wait_for_all
 from hilum.training.recipes import MocoRecipe, find_recipe, override
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ def pretrain(
     chosen = override(find_recipe(recipe), changes)
     engine = choose_engine(device, chosen.train.precision)
     length, side = len(collection), min(chosen.stored, collection.size or chosen.stored)
+    if not length:
+        raise UsageError(
+            "there are no images to learn from; check the condition that chose them "
+            "(hilum show lists the splits)"
+        )
     feed: Feed
     if fits(length, side, engine.device):
         batches = (pixels for _, pixels in collection.pixel_batches())
@@ -129,16 +134,14 @@ def _pretrain(
     about = {key: value for key, value in settings.items() if key not in ("train", "about")}
     about["data"] = data
     about["patients"] = _digest(codes.tolist())
-    metrics = train(task, recipe.train, run, about=about, engine=engine, progress=progress)
-    encoder = Encoder(spec, task.query_encoder, engine)
-    if ranks().first:
-        save_encoder(
-            encoder,
-            Path(run) / FILE_NAME,
-            recipe=settings,
-            provenance={"images": len(feed), "data": data, "steps": metrics["steps"],
-                        "loss": metrics["loss"], "engine": metrics["engine"]},
-        )  # fmt: skip
+    with joined(engine.device) as here:
+        metrics = train(task, recipe.train, run, about=about, engine=engine, progress=progress)
+        encoder = Encoder(spec, task.query_encoder, engine)
+        if here.first:
+            made = {key: metrics[key] for key in ("steps", "loss", "engine")}
+            made |= {"images": len(feed), "data": data}
+            save_encoder(encoder, Path(run) / FILE_NAME, recipe=settings, provenance=made)
+        wait_for_all()
     return encoder
 
 
