@@ -300,6 +300,8 @@ def _bad_streams() -> Iterator[tuple[str, bytes, str, str]]:
     packed = rle()
     yield "dicom-rle-cut", dicom(RLE, PixelData=fragments(packed[:90])), "corrupt", "decoded"
     yield "dicom-rle-header-cut", dicom(RLE, PixelData=fragments(packed[:9])), "truncated", "RLE"
+    more = dicom(RLE, PixelData=fragments(packed), Rows=HEIGHT - 2)
+    yield "dicom-rle-too-much", more, "corrupt", "decoded"
     segments = struct.pack("<I", 15) + packed[4:]
     yield "dicom-rle-segments", dicom(RLE, PixelData=fragments(segments)), "header-mismatch", "15"
     film = jpeg()

@@ -133,9 +133,16 @@ def test_an_unknown_resize_lists_the_known_ones() -> None:
 
 
 def test_area_is_the_mean_over_each_block() -> None:
-    grey = np.arange(16, dtype=np.uint8).reshape(4, 4) * 10
+    grey = np.zeros((6, 6), dtype=np.uint8)
+    grey[0, 0], grey[2, 5], grey[5, 5] = 90, 180, 45
     pixels, _ = to_square(grey, 2)
-    assert pixels.tolist() == [[25, 45], [105, 125]]
+    assert pixels.tolist() == [[10, 20], [0, 5]]
+
+
+def test_a_block_that_cuts_pixels_weighs_their_parts() -> None:
+    """From 3 to 2 pixels each block is one pixel and half of the next: 2/3 and 1/3."""
+    pixels, _ = to_square(np.tile(np.array([0, 90, 240], np.uint8), (3, 1)), 2)
+    assert pixels.tolist() == [[30, 190]] * 2
 
 
 def test_a_wide_image_has_zeros_above_and_below() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -25,6 +25,7 @@ from PIL import Image, ImageOps
 from corpus import BadFile, bad_files
 from hilum.errors import ImageError
 from hilum.images import Budget, decode_bytes, read_picture
+from hilum.images.files import inflated_length
 from hilum.images.png import real_depth
 from image_files import DEFLATED, HEIGHT, WIDTH, chunk, dicom, jpeg, png, texture
 
@@ -99,6 +100,10 @@ def test_12_bits_in_a_16_bit_png_of_any_colour_type_do_not_come_out_black(colour
 
 
 @given(st.integers(0, 65_535))
+@example(256)
+@example(1024)
+@example(4096)
+@example(16_384)
 def test_the_real_depth_is_the_smallest_that_holds_the_largest_sample(largest: int) -> None:
     depth = real_depth(largest)
     assert depth in (8, 10, 12, 14, 16)
@@ -251,6 +256,12 @@ def test_a_deflated_bomb_is_refused_by_the_budget() -> None:
     assert len(data) < 20_000
     with pytest.raises(ImageError, match=r"inflates to more than 1,048,576 bytes \[bomb\]"):
         decode_bytes(data, Budget(file_bytes=2**20))
+
+
+def test_a_bomb_is_inflated_no_further_than_its_limit() -> None:
+    length, complete = inflated_length(zlib.compress(bytes(64 * 2**20)), 2**20)
+    assert 2**20 < length <= 2 * 2**20
+    assert not complete
 
 
 def test_the_budget_decides_what_is_too_large() -> None:

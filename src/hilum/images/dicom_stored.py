@@ -212,10 +212,8 @@ _COLOUR_PLUGINS: Final = {
     syntaxes.RLELossless: "pydicom",
     syntaxes.JPEGBaseline8Bit: "pillow",
     syntaxes.JPEGExtended12Bit: "pillow",
-    syntaxes.JPEGLossless: "gdcm",
-    syntaxes.JPEGLosslessSV1: "gdcm",
-    syntaxes.JPEGLSLossless: "gdcm",
-    syntaxes.JPEGLSNearLossless: "gdcm",
+    # Not JPEG lossless or JPEG-LS: on damaged colour GDCM 3.2.6 ends the process, by C++
+    # exceptions that nothing catches.
     syntaxes.JPEG2000Lossless: "gdcm",
     syntaxes.JPEG2000: "gdcm",
 }
