@@ -268,6 +268,19 @@ def test_a_walk_is_sorted_leaves_out_what_is_hidden_and_does_not_go_round(tmp_pa
     assert tree.links_left_out == 3
 
 
+def test_a_folder_that_may_not_be_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(
+        SourceError, match=r"a folder below it cannot be listed \(PermissionError\)"
+    ):
+        walk(tmp_path)
+
+
 def test_locate_finds_names_at_any_depth(tmp_path: Path) -> None:
     write(tmp_path, {"b/c/x.png": png(), "a.png": png(), "e.png": png()})
     assert locate(tmp_path, ["a.png", "x.png"]) == (

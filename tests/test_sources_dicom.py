@@ -1,5 +1,6 @@
 """DICOM trees: nothing that identifies a patient gets out, and no bad file stops the listing."""
 
+import os
 import re
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def test_nothing_that_identifies_a_patient_is_in_the_listing(root: Path) -> None
     assert not [secret for secret in SECRETS if secret in text]
     assert listing.frame["file"].null_count() == 4
     assert all(re.fullmatch(r"[0-9a-f]{16}", i) for i in listing.frame["image_id"])
+
+
+def test_the_order_of_the_rows_does_not_tell_the_order_of_the_files(root: Path) -> None:
+    for number in range(20):
+        save(dataset(f"1.2.5.{number}"), root / f"PA5/IM{number:04}")
+    ids = listed(root).frame["image_id"].to_list()
+    assert ids == sorted(ids)
 
 
 def test_pseudonyms_are_keyed_and_kept_from_one_listing_to_the_next(
@@ -128,12 +136,13 @@ def test_visits_follow_the_date_then_the_time_then_other_dates(tmp_path: Path) -
         ("1", "1.2", {"StudyDate": "20170102", "StudyTime": "0900"}),
         ("2", "1.3", {"StudyDate": "20170102", "StudyTime": "085959.5"}),
         ("3", "1.4", {"StudyDate": None, "AcquisitionDate": "20161231"}),
+        ("5", "1.6", {"StudyDate": "20180101", "AcquisitionDate": "20160101"}),
         ("4", "1.5", {"StudyDate": "", "ContentDate": "20170103"}),
     ):
         save(dataset(f"1.2.{image}", study, **tags), tree / image)
     frame = listed(tree, keep_ids=True).frame
     assert dict(frame.select("study_id", "visit").iter_rows()) == {
-        "1.4": 0, "1.3": 1, "1.2": 2, "1.5": 3,
+        "1.4": 0, "1.3": 1, "1.2": 2, "1.5": 3, "1.6": 4,
     }  # fmt: skip
 
 
@@ -191,8 +200,9 @@ def test_every_truncation_of_a_file_is_a_header_or_a_reason(root: Path, tmp_path
 def test_odd_values_are_neither_printed_nor_logged(
     root: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    raw = (root / "PA1/IM0001").read_bytes().replace(b"20180102", b"MRN-0001")
-    write(root, {"PA1/IM0001": raw.replace(b"058Y", b"\xff\xfe\\M")})
+    raw = (root / "PA2/IM0001").read_bytes().replace(b"20170328", b"MRN-0001")
+    assert b"1.2.3" in raw  # pydicom quotes unique identifiers that are none
+    write(root, {"PA2/IM0001": raw.replace(b"1.2.3", b"MRN-1").replace(b"058Y", b"\xff\xfe\\M")})
     caplog.clear()
     assert listed(root).rejected == ()
     assert caplog.text == ""
@@ -202,6 +212,18 @@ def test_odd_values_are_neither_printed_nor_logged(
 def test_an_unreadable_file_is_rejected(root: Path) -> None:
     found = read_header(root / "nowhere")
     assert found == Unread("unreadable", "the file cannot be opened (FileNotFoundError)")
+
+
+def test_a_file_name_that_is_not_utf8_is_no_obstacle(root: Path) -> None:
+    odd = os.fsdecode(b"IM\xff1")
+    save(dataset("1.2.6.1"), root / odd)
+    write(root, {f"x{odd}.dcm": b"no"})
+    for keep in (False, True):
+        listing = listed(root, keep_ids=keep)
+        assert len(listing) == 5
+        assert root / odd in [listing.path(i) for i in listing.frame["image_id"]]
+        assert [r.reason for r in listing.rejected] == ["not-dicom"]
+        assert listing.rejected[0].name.isascii()
 
 
 def test_identical_copies_are_one_image(root: Path) -> None:

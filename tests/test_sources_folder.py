@@ -1,5 +1,6 @@
 """A user's own table: columns mapped, cells named when wrong, files that must stay inside."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,13 @@ def test_a_folder_without_a_table_is_a_pool_of_unlabelled_images(tmp_path: Path)
         ("y__z__c.dcm", "y/z/c.dcm"),
     ]
     assert listing.notes[0] == "no table.csv: 3 image files without labels"
+
+
+def test_a_file_name_that_is_not_utf8_is_left_out_and_noted(tmp_path: Path) -> None:
+    write(tmp_path, {"a.png": png(), os.fsdecode(b"\xff.png"): png()})
+    listing = read_source(tmp_path, "folder")
+    assert listing.frame["file"].to_list() == ["a.png"]
+    assert "1 files whose names are not UTF-8 are left out" in listing.notes
 
 
 def test_a_table_of_another_name_is_not_passed_over(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def _ids(table: TextTable, column: str, ending: str) -> pl.DataFrame:
     whole = _STUDY + ending
     text = pl.col("text")
     expected = "RELEASE/train|valid|test/patientNNNNN/studyN and the file's name or nothing"
-    checked = pl.when(text.str.contains(whole) & ~text.str.contains(r"\.\.")).then(text)
+    checked = pl.when(text.str.contains(whole)).then(text)
     paths = table.values(column, checked, expected)
     split, patient, study, name = (
         paths.str.extract(whole, group).rename(title)

@@ -95,11 +95,12 @@ def _by_name(rejected: Rejected) -> str:
 def _look(root: Path, options: SourceOptions) -> _Found:
     """Read every header and sort the files into rows, rejected and left out."""
     tree = walk(root)
-    paths = [root / file for file in tree.files]
+    files = (*tree.files, *tree.odd_files)
+    paths = [root / file for file in files]
     found = _Found([], [], [])
     left_out = Counter({"link": tree.links_left_out})
     headers = read_headers(paths, options.workers, options.progress)
-    for file, path, header in zip(tree.files, paths, headers, strict=True):
+    for file, path, header in zip(files, paths, headers, strict=True):
         kind = _foreign_kind(path, header, options.modalities)
         fault = header if isinstance(header, Unread) else _fault(header)
         if kind:
@@ -181,7 +182,8 @@ def _describe(rows: Sequence[tuple[str, Header]]) -> tuple[pl.DataFrame, list[st
     texts = dict.fromkeys((field.name for field in fields(Header)), pl.String)
     raw = pl.DataFrame([asdict(header) for _, header in rows], schema=texts)
     frame = raw.with_columns(
-        pl.Series("file", [file for file, _ in rows]),
+        # A name that is not UTF-8 is shown with question marks; its path is kept apart.
+        pl.Series("file", [_printable(file) for file, _ in rows]),
         study=pl.coalesce("study", "image"),
         # Without a patient the study is all we have; a note says so.
         patient_id=pl.coalesce("patient", "study", "image"),
@@ -283,7 +285,7 @@ def _hide(frame: pl.DataFrame, options: SourceOptions) -> tuple[pl.DataFrame, Ca
     """Replace identifiers by pseudonyms; also return what to call a rejected file."""
     frame = frame.with_columns(image_id="image")
     if options.keep_ids:
-        return frame, str
+        return frame, _printable
     key = load_key(options.key_file)
     frame = frame.with_columns(
         pl.col(f"{kind}_id").replace_strict(
@@ -292,3 +294,7 @@ def _hide(frame: pl.DataFrame, options: SourceOptions) -> tuple[pl.DataFrame, Ca
         for kind in ("patient", "study", "image")
     )
     return frame, lambda file: pseudonyms(key, "file", [file])[file]
+
+
+def _printable(file: str) -> str:
+    return file.encode(errors="replace").decode()

@@ -29,16 +29,25 @@ class Tree:
     files
         Paths below the folder, with ``/``, sorted. Hidden files and folders are left out, and
         linked folders are not entered, so that a circle of links cannot hold us.
+    odd_files
+        More of them, whose names are not UTF-8: no table can name them.
     links_left_out
         How many links lead to a folder, to nothing, or out of the tree.
     """
 
     files: tuple[str, ...]
+    odd_files: tuple[str, ...]
     links_left_out: int
 
 
 def walk(root: Path) -> Tree:
-    """List every file below a folder; 112,000 take about half a second."""
+    """List every file below a folder; 112,000 take about half a second.
+
+    Raises
+    ------
+    SourceError
+        If a folder below it may not be read.
+    """
     files: list[str] = []
     links = 0
     for entry in _entries(root):
@@ -50,7 +59,9 @@ def walk(root: Path) -> Tree:
         elif not entry.is_file(follow_symlinks=False):
             continue  # sockets, pipes and devices: reading one could wait for ever
         files.append(os.path.relpath(entry.path, root).replace(os.sep, "/"))
-    return Tree(tuple(sorted(files)), links)
+    plain = sorted(file for file in files if _is_utf8(file))
+    odd = sorted(file for file in files if not _is_utf8(file))
+    return Tree(tuple(plain), tuple(odd), links)
 
 
 def locate(root: Path, names: Collection[str]) -> tuple[dict[str, str], list[str]]:
@@ -133,14 +144,24 @@ def stem(file: str) -> str:
 def _entries(root: Path) -> Iterator["os.DirEntry[str]"]:
     folders: list[str] = [os.fspath(root)]
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue  # .git, .DS_Store, and ._00000001_000.png as macOS leaves them
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                else:
-                    yield entry
+        try:
+            with os.scandir(folders.pop()) as found:
+                entries = list(found)
+        except OSError as error:
+            raise SourceError(
+                f"{root}: a folder below it cannot be listed ({type(error).__name__})"
+            ) from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue  # .git, .DS_Store, and ._00000001_000.png as macOS leaves them
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            else:
+                yield entry
+
+
+def _is_utf8(file: str) -> bool:
+    return file.isascii() or file.encode(errors="replace").decode() == file
 
 
 def _folder_stays_inside(root: Path, folder: str, known: dict[str, bool]) -> bool:

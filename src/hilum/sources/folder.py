@@ -219,6 +219,8 @@ def _read_bare(root: Path, options: SourceOptions) -> Listing:
     columns = {"image_id": ids, "patient_id": ids, "study_id": ids, "visit": [0] * len(ids)}
     frame = pl.DataFrame({**columns, "file": files if options.pixels else [None] * len(files)})
     notes = [f"no {_TABLES[0]}: {len(files):,} image files without labels", _ALONE]
+    if tree.odd_files:
+        notes.append(f"{len(tree.odd_files):,} files whose names are not UTF-8 are left out")
     if tree.links_left_out:
         notes.append(f"{tree.links_left_out:,} links were not followed")
     return Listing(arrange(frame, ()), (), "folder", root, tuple(notes))
