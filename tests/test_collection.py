@@ -1,5 +1,8 @@
 """The collection: views, filters, labels, pixels and embeddings, all by id."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from hilum.collection import Collection, EmbeddingInfo, open_collection
 from hilum.collection.sql import quote_names
@@ -50,10 +54,12 @@ def fresh(source: SmallSource, tmp_path: Path) -> Collection:
     )
 )
 def test_unpacking_undoes_packing(
-    images: np.ndarray[tuple[int, int, int], np.dtype[np.uint8]],
+    images: NDArray[np.uint8],
 ) -> None:
     packed = [memoryview(pack(image)) for image in images]
-    np.testing.assert_array_equal(unpack(packed, images.shape[1]), images)
+    unpacked = np.empty_like(images)
+    unpack(packed, unpacked)
+    np.testing.assert_array_equal(unpacked, images)
 
 
 # --------------------------------------------------------------------------- rows
@@ -210,7 +216,7 @@ def test_texts_are_not_taken_for_names() -> None:
 
 def batches(
     collection: Collection, rows: range, step: int = 4
-) -> Iterator[tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float32]]]]:
+) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     """Yield the vector (n, n², 1) for the image at position n."""
     ids = collection.ids()
     for start in range(rows.start, rows.stop, step):
@@ -255,19 +261,28 @@ def test_images_without_a_vector_are_counted(fresh: Collection) -> None:
     assert _embedding_columns(full) == 1
 
 
-def test_an_interrupted_embedding_continues_where_it_stopped(
-    fresh: Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hilum.collection.vectors.FLUSH_SECONDS", 0.0)
+KILLED = """
+import os, signal, sys
+import numpy as np
+from hilum.collection import EmbeddingInfo, open_collection, vectors
 
-    def interrupted() -> Iterator[
-        tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float32]]]
-    ]:
-        yield from batches(fresh, range(8))
-        raise KeyboardInterrupt
+vectors.FLUSH_SECONDS = 0.0
+fresh = open_collection(sys.argv[1])
+info = EmbeddingInfo(3, "a" * 64, "small net")
 
-    with pytest.raises(KeyboardInterrupt):
-        fresh.add_embedding("net", interrupted(), INFO)
+def batches():
+    for start in (0, 4):
+        at = np.arange(start, start + 4, dtype=np.float32)
+        yield fresh.ids()[start : start + 4], np.stack([at, at**2, np.ones_like(at)], axis=1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+fresh.add_embedding("net", batches(), info)
+"""
+
+
+def test_a_killed_embedding_continues_where_it_stopped(fresh: Collection) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, fresh.uri], check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert open_collection(fresh.uri).embeddings == {}
     np.testing.assert_array_equal(fresh.without_vector("net", INFO), np.arange(8, 24))
     full = fresh.add_embedding("net", batches(fresh, range(8, 24)), INFO)
@@ -280,9 +295,7 @@ def test_unfinished_work_of_another_encoder_counts_for_nothing(
 ) -> None:
     monkeypatch.setattr("hilum.collection.vectors.FLUSH_SECONDS", 0.0)
 
-    def interrupted() -> Iterator[
-        tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float32]]]
-    ]:
+    def interrupted() -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         yield from batches(fresh, range(8))
         raise KeyboardInterrupt
 

@@ -324,7 +324,7 @@ def test_bad_files_go_into_quarantine_and_come_out_when_mended(tmp_path: Path) -
     assert rows["image_id"].to_list() == ["i0003", "i0007"]
     assert rows["file"].to_list() == ["films/i0003.png", "films/i0007.png"]
     assert rows["source"].to_list() == ["source", "source"]
-    assert rows["message"].str.len_chars().min() > 10
+    assert all(len(message) > 10 for message in rows["message"])
     assert summarise(report.collection)["quarantine"] == {"empty": 1, "truncated": 1}
     bad.write_bytes(good)
     report = small_ingest(source, tmp_path / "c")

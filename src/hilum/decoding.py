@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from hilum.images import Geometry, read_picture
@@ -41,7 +42,11 @@ class Decoded:
 
 
 def decode(task: Task) -> Decoded:
-    """Read one file and pack it; raises ImageError like `images.read_picture`."""
+    """Read one file and pack it; raises ImageError like `images.read_picture`.
+
+    One thread: the work is parallel over files.
+    """
+    cv2.setNumThreads(1)
     picture = read_picture(task.path, task.size, resize=task.resize)
     return Decoded(pack(picture.pixels), picture.geometry, picture.sha256, picture.file_bytes)
 
@@ -53,23 +58,17 @@ def pack(pixels: "NDArray[np.uint8]") -> bytes:
     return rows.tobytes()
 
 
-def unpack(packed: "Sequence[memoryview]", size: int) -> "NDArray[np.uint8]":
+def unpack(packed: "Sequence[memoryview]", images: "NDArray[np.uint8]") -> None:
     """Undo `pack` for n images of one size.
 
     Parameters
     ----------
     packed : (n,)
         size × size bytes each.
-    size
-        Side of the square in pixels.
-
-    Returns
-    -------
-    (n, size, size) uint8
+    images : (n, size, size)
+        Where the pixels go.
     """
-    images = np.empty((len(packed), size, size), dtype=np.uint8)
     for image, data in zip(images, packed, strict=True):
         image.reshape(-1)[:] = np.frombuffer(data, dtype=np.uint8)
-    for row in range(1, size):  # four times as fast as np.add.accumulate along this axis
+    for row in range(1, images.shape[1]):  # four times as fast as np.add.accumulate on this axis
         images[:, row] += images[:, row - 1]
-    return images

@@ -8,6 +8,7 @@ The processes are started afresh (Lance and OpenCV do not survive a fork), witho
 caller's script again, so that a plain script needs no ``if __name__ == "__main__"``.
 """
 
+import os
 import resource
 import signal
 import socket
@@ -215,6 +216,7 @@ def _start(work: Callable[[Any], Any], limits: Limits, log: IO[bytes]) -> _Proce
         )
         popen = subprocess.Popen(
             [sys.executable, "-c", code],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

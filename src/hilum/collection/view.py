@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.int64]
 
-_READ_AT_ONCE = 512  # images held packed and unpacked at one time by `pixels`
+_READ_AT_ONCE = 64  # images in one request: few enough that they stay in the processor's cache
+_READ_AT_ONCE_FAR = 512  # ... from an object store, where each request takes long
 
 
 def open_collection(uri: str | Path, version: int | None = None) -> "Collection":
@@ -255,11 +256,12 @@ class Collection:
             )
         chosen = self._offsets if rows is None else self._offsets[np.asarray(rows, dtype=np.int64)]
         images = np.empty((len(chosen), self.size, self.size), dtype=np.uint8)
-        for start in range(0, len(chosen), _READ_AT_ONCE):
-            part = chosen[start : start + _READ_AT_ONCE]
+        step = _READ_AT_ONCE if store.is_local(self.uri) else _READ_AT_ONCE_FAR
+        for start in range(0, len(chosen), step):
+            part = chosen[start : start + step]
             packed = self._dataset.take(part.tolist(), columns=["pixels"])["pixels"]
             buffers = [value.as_buffer() for value in packed]
-            images[start : start + len(part)] = unpack(buffers, self.size)
+            unpack(buffers, images[start : start + len(part)])
         return images
 
     def pixel_batches(self, batch_size: int = 256) -> Iterator[tuple[Rows, NDArray[np.uint8]]]:
