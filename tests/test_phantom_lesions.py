@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hilum.phantom.anatomy import Atlas, load_atlas
-from hilum.phantom.history import FINDINGS, Visit
+from hilum.phantom.devices import DEVICES, draw_devices
+from hilum.phantom.history import _DEVICES, FINDINGS, Visit
 from hilum.phantom.lesions import PLANTERS, Lesion, displacement, plant
 from hilum.phantom.patient import draw_mask, find_boxes, plant_all
 from hilum.phantom.projection import project
@@ -60,6 +61,14 @@ def test_a_lesion_changes_lung_on_its_own_side_only(atlas: Atlas, lesion: Lesion
         assert not touched[atlas.side(lesion.side == "right")].any()
     assert (change >= 0).all()
     assert planted.min() >= -1e-6
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_every_device_is_drawn_and_severity_makes_it_bolder(atlas: Atlas, name: str) -> None:
+    faint = draw_devices(atlas, Lesion("Support Devices", 0.0, "left", name, 1))
+    bold = draw_devices(atlas, Lesion("Support Devices", 1.0, "left", name, 1))
+    assert 0 < faint.sum() < bold.sum()
+    assert set(_DEVICES) | {"chest tube"} == set(DEVICES)
 
 
 @pytest.mark.parametrize("lesion", LESIONS.values(), ids=list(LESIONS))

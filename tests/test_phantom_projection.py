@@ -16,7 +16,7 @@ PLAIN = Shape(
     heart_tall=0.5, hila_shift=0.0, rib_slope=0.0, rib_shift=0.0, rib_gap=1.0, girdle=(0.0, 0.0),
 )  # fmt: skip
 SHARP = Exposure(
-    quanta=1e7, bone=1.0, scatter=0.0, blur=0.0, detail=0.0, curve=1.0, window=(0.0, 100.0),
+    quanta=1e7, bone=1.0, scatter=0.0, blur=0.0, detail=0.0, curve=1.0, window=(0.0, 100.0), floor=0.0,
     shutters=(0.0, 0.0, 0.0, 0.0), marker=("", 0.1, 0.1, 0.05),
 )  # fmt: skip
 

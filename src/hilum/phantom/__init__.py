@@ -2,8 +2,8 @@
 
 >>> from hilum.phantom import generate_patient
 >>> patient = generate_patient(seed=0, number=7, size=64)
->>> [film.image_id for film in patient.films]
-['p00007-v1-pa']
+>>> patient.films[0].study_id, patient.films[0].pixels.shape
+('p00007-v1', (64, 64))
 """
 
 from hilum.phantom.history import FINDINGS, NO_FINDING

@@ -34,7 +34,9 @@ class Exposure:
     curve
         Slope of the film's characteristic curve in the middle; 1 is straight.
     window
-        Percentiles of the signal that become black and white.
+        Percentiles of the signal that become the darkest lung and white.
+    floor
+        How far above black the darkest lung is printed, as a share of the window.
     shutters
         Collimator blades: share of the film each covers (top, bottom, left, right).
     marker
@@ -48,6 +50,7 @@ class Exposure:
     detail: float
     curve: float
     window: tuple[float, float]
+    floor: float
     shutters: tuple[float, float, float, float]
     marker: tuple[str, float, float, float]
 
@@ -93,7 +96,8 @@ def _print(signal: Field, depth: Field, exposure: Exposure) -> Field:
     size = signal.shape[0]
     edge = size // 10
     inner = signal[edge:-edge, edge:-edge][depth[edge:-edge, edge:-edge] > 0.3]
-    black, white = np.percentile(inner, exposure.window)
+    dark, white = np.percentile(inner, exposure.window)
+    black = dark - exposure.floor * (white - dark)
     shade = np.clip((signal - black) / max(white - black, 1e-3), 0.0, 1.0)
     bent = shade ** np.float32(exposure.curve)
     film = np.asarray(bent * (1.0 + 0.10 * (1.0 - bent)), dtype=np.float32)

@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from hilum.phantom.devices import DEVICES
 from hilum.phantom.lesions import Lesion
 
 FINDINGS: Final = (
@@ -193,6 +192,3 @@ def _with_tube(lesions: Sequence[Lesion | None], rng: np.random.Generator) -> tu
             changed = replace(lesion, place="layering")
         out.append(changed)
     return tuple(out)
-
-
-assert set(_DEVICES) <= set(DEVICES)

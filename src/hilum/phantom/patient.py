@@ -17,7 +17,7 @@ from hilum.phantom.projection import Paths, project
 from hilum.phantom.reports import Report, write_report
 from hilum.phantom.texture import fill
 from hilum.phantom.variety import Person, draw_exposure, draw_person, draw_pose
-from hilum.phantom.warp import Pose, Warp
+from hilum.phantom.warp import Warp
 
 SIZES: Final = (16, 512)
 
@@ -103,28 +103,41 @@ def generate_patient(seed: int, number: int, size: int = 128) -> Patient:
     healthy = fill(atlas, person.texture)
     patient_id = f"p{number:05d}"
     films = []
-    for index, visit in enumerate(history.visits):
+    for index in range(len(history.visits)):
         rng = np.random.default_rng([seed, number, 3 + index])
-        pose = draw_pose(rng, visit.view, displacement(visit.lesions))
-        shade, mask = _film(atlas, healthy, person, visit, pose, size, rng)
-        previous = history.visits[index - 1] if index else None
-        study = f"{patient_id}-v{index + 1}"
-        years = (visit.day - history.visits[0].day).days / 365.25
-        films.append(
-            Film(
-                image_id=f"{study}-{visit.view.lower()}",
-                study_id=study,
-                number=index,
-                visit=visit,
-                age=round(history.age + years, 1),
-                shade=shade,
-                pixel_mm=pose.field / size,
-                mask=mask,
-                boxes=tuple(find_boxes(mask)),
-                report=write_report(visit, previous, history, streams[2]),
-            )
-        )
+        shown = _take(atlas, healthy, person, history, index, size, rng)
+        films.append(_name(patient_id, history, index, shown, streams[2]))
     return Patient(patient_id, history, tuple(films))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What one exposure gives: see `Film`."""
+
+    shade: Field
+    mask: NDArray[np.uint16]
+    pixel_mm: float
+
+
+def _name(
+    patient_id: str, history: History, index: int, shown: _Shown, words: np.random.Generator
+) -> Film:
+    """Put a film into its place in the patient's history, and have it read."""
+    visit = history.visits[index]
+    study = f"{patient_id}-v{index + 1}"
+    years = (visit.day - history.visits[0].day).days / 365.25
+    return Film(
+        image_id=f"{study}-{visit.view.lower()}",
+        study_id=study,
+        number=index,
+        visit=visit,
+        age=round(history.age + years, 1),
+        shade=shown.shade,
+        pixel_mm=shown.pixel_mm,
+        mask=shown.mask,
+        boxes=tuple(find_boxes(shown.mask)),
+        report=write_report(visit, history.visits[index - 1] if index else None, history, words),
+    )
 
 
 def check(seed: int, number: int, size: int) -> None:
@@ -135,16 +148,18 @@ def check(seed: int, number: int, size: int) -> None:
         raise UsageError(f"seed and patient number must not be negative, got {seed} and {number}")
 
 
-def _film(
+def _take(
     atlas: Atlas,
     healthy: Field,
     person: Person,
-    visit: Visit,
-    pose: Pose,
+    history: History,
+    index: int,
     size: int,
     rng: np.random.Generator,
-) -> tuple[Field, NDArray[np.uint16]]:
+) -> _Shown:
     """Take one film of a patient as they are at a visit."""
+    visit = history.visits[index]
+    pose = draw_pose(rng, visit.view, displacement(visit.lesions))
     exposure = draw_exposure(rng, visit.view, person.bone)
     warp = Warp(atlas, person.shape, pose, size)
     tissue, changes = plant_all(atlas, healthy, visit)
@@ -155,7 +170,7 @@ def _film(
     metal = planes.get("Support Devices", np.zeros((size, size), dtype=np.float32))
     shade = expose(whole, metal, exposure, pose.field / size, rng)
     stamp(shade, exposure.marker)
-    return shade, draw_mask(planes, size)
+    return _Shown(shade, draw_mask(planes, size), pose.field / size)
 
 
 def plant_all(atlas: Atlas, healthy: Field, visit: Visit) -> tuple[Field, dict[str, Field]]:

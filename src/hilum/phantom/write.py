@@ -125,9 +125,16 @@ def _write_patients(out: Path, settings: Settings, workers: int | None, progress
     missing = [n for n in range(settings.patients) if not _part(out, n).exists()]
     done = settings.patients - len(missing)
     progress(done, settings.patients)
-    for _ in _run(out, settings, missing, workers or len(os.sched_getaffinity(0))):
+    for _ in _run(out, settings, missing, workers or _cores()):
         done += 1
         progress(done, settings.patients)
+
+
+def _cores() -> int:
+    """Count the cores this process may use; where the system does not say, all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _run(out: Path, settings: Settings, numbers: list[int], workers: int) -> Iterator[int | None]:
