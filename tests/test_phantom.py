@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from hilum.errors import UsageError
 from hilum.phantom import FINDINGS, NO_FINDING, generate_patient, write_hospital
-from hilum.phantom.history import History, draw_history
+from hilum.phantom.history import History, Visit, draw_history
+from hilum.phantom.lesions import Lesion
 from hilum.phantom.reports import _PRESENT, Report, write_report
 from hilum.phantom.write import Settings, write_patient
 
@@ -101,6 +103,14 @@ def test_no_finding_means_none_of_the_others_but_devices(hospital: Path) -> None
     others = [finding for finding in FINDINGS if finding != "Support Devices"]
     anything = table.select(pl.max_horizontal(others)).to_series()
     assert (table[NO_FINDING] == 1 - anything).all()
+
+
+def test_devices_alone_are_no_finding() -> None:
+    devices = Lesion("Support Devices", 0.5, "left", "pacemaker", 1)
+    alone = Visit(date(2015, 1, 1), "PA", (devices,)).labels()
+    with_edema = Visit(date(2015, 1, 1), "PA", (devices, Lesion("Edema", 0.5))).labels()
+    assert (alone["Support Devices"], alone[NO_FINDING]) == (1, 1)
+    assert (with_edema["Support Devices"], with_edema[NO_FINDING]) == (1, 0)
 
 
 def test_images_masks_and_boxes_belong_together(hospital: Path) -> None:

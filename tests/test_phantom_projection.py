@@ -5,6 +5,7 @@ import pytest
 
 from hilum.phantom.anatomy import Atlas, Field, load_atlas
 from hilum.phantom.film import Exposure, expose
+from hilum.phantom.noise import smooth_field
 from hilum.phantom.projection import Paths, project
 from hilum.phantom.texture import splat
 from hilum.phantom.warp import LAYERS, Pose, Shape, Warp
@@ -16,8 +17,8 @@ PLAIN = Shape(
     heart_tall=0.5, hila_shift=0.0, rib_slope=0.0, rib_shift=0.0, rib_gap=1.0, girdle=(0.0, 0.0),
 )  # fmt: skip
 SHARP = Exposure(
-    quanta=1e7, bone=1.0, scatter=0.0, blur=0.0, detail=0.0, curve=1.0, window=(0.0, 100.0), floor=0.0,
-    shutters=(0.0, 0.0, 0.0, 0.0), marker=("", 0.1, 0.1, 0.05),
+    quanta=1e7, bone=1.0, scatter=0.0, blur=0.0, detail=0.0, curve=1.0, window=(0.0, 100.0),
+    floor=0.0, shutters=(0.0, 0.0, 0.0, 0.0), marker=("", 0.1, 0.1, 0.05),
 )  # fmt: skip
 
 
@@ -97,6 +98,19 @@ def test_enlarging_the_heart_raises_the_cardiothoracic_ratio(view: str) -> None:
         ratios.append(heart / chest)
     assert ratios == sorted(ratios)
     assert ratios[-1] > ratios[0] + 0.12
+
+
+def test_a_random_field_is_the_same_on_a_finer_grid() -> None:
+    coarse, fine = (
+        smooth_field(np.random.default_rng(4), shape, (2, 5)) for shape in ((8, 10), (24, 30))
+    )
+    np.testing.assert_allclose(fine[1::3, 1::3], coarse, atol=1e-5)
+
+
+def test_a_random_field_has_mean_0_and_variance_1() -> None:
+    fields = [smooth_field(np.random.default_rng(n), (20, 20), (7, 7)) for n in range(60)]
+    assert abs(np.mean(fields)) < 0.05
+    assert 0.8 < np.std(fields) < 1.2
 
 
 def test_splatting_keeps_the_volume() -> None:
