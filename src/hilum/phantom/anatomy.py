@@ -33,7 +33,6 @@ _TRACHEA: Final = 16
 _HEART: Final = (51, 53)
 _GIRDLE: Final = tuple(range(69, 75))  # humeri, scapulae, clavicles
 _CAGE: Final = (*range(25, 51), *range(92, 117))  # vertebrae, ribs, sternum
-_SLAB: Final = 4  # CT rows per slab, 5.6 mm: thin against the depth of anything planted
 _EXTRA: Final = 32  # slices of neck and shoulders added above the CT, which ends at the clavicles
 _SOFT_MAX: Final = 1.06  # muscle and blood; removes the contrast medium this CT was taken with
 
@@ -108,29 +107,32 @@ def load_atlas(fine: bool = False) -> Atlas:
         relative = (stored * float(archive["hu_step"]) + float(archive["hu_min"])) / 1024.0
         labels = archive["labels"]
         spacing = archive["spacing_mm"]
-    return _cut(np.maximum(relative, 0.0), labels, spacing, 1 if fine else 2)
+    # Slabs of 5.6 or 8.4 mm: thin against the depth of anything planted.
+    rows, columns = (4, 1) if fine else (6, 2)
+    return _cut(np.maximum(relative, 0.0), labels, spacing, rows, columns)
 
 
-def _cut(relative: Field, labels: NDArray[np.uint8], spacing: Any, across: int) -> Atlas:
-    """Turn the CT, axes (x, y, z), into fields with axes (y, z, x)."""
+def _cut(relative: Field, labels: NDArray[np.uint8], spacing: Any, deep: int, across: int) -> Atlas:
+    """Turn the CT, axes (x, y, z), into fields of `deep` rows a slab, axes (y, z, x)."""
     body = _body(relative, labels)
     rows = np.flatnonzero(body.any(axis=(0, 2)))
-    first = rows[0] // _SLAB * _SLAB
-    last = -(-(rows[-1] + 1) // _SLAB) * _SLAB
+    slabs = -(-(rows[-1] + 1 - rows[0]) // deep)
+    first = min(int(rows[0]), body.shape[1] - slabs * deep)
+    last = first + slabs * deep
     cut = np.s_[:, first:last, :]
     relative, labels, body = relative[cut], labels[cut], body[cut]
 
     def field(volume: NDArray[Any]) -> Field:
         nx, ny, nz = volume.shape
-        blocks = volume.reshape(nx // across, across, ny // _SLAB, _SLAB, nz)
+        blocks = volume.reshape(nx // across, across, ny // deep, deep, nz)
         return np.ascontiguousarray(blocks.mean(axis=(1, 3), dtype=np.float32).transpose(1, 2, 0))
 
     is_cage, is_girdle = np.isin(labels, _CAGE), np.isin(labels, _GIRDLE)
     soft = np.where(body, np.minimum(relative, _SOFT_MAX), 0.0)
     excess = np.clip(relative - _SOFT_MAX, 0.0, 1.2)
-    lobe = labels[across // 2 :: across, _SLAB // 2 :: _SLAB].transpose(1, 2, 0)
+    lobe = labels[across // 2 :: across, deep // 2 :: deep].transpose(1, 2, 0)
     lobe = np.where(np.isin(lobe, LUNG_LABELS), lobe, 0).astype(np.uint8)
-    step = np.array([spacing[1] * _SLAB, spacing[2], spacing[0] * across])
+    step = np.array([spacing[1] * deep, spacing[2], spacing[0] * across])
     return _finish(
         step,
         _extend(field(soft), step),
