@@ -4,6 +4,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from hilum.phantom.anatomy import Atlas, load_atlas
 from hilum.phantom.devices import DEVICES, draw_devices
@@ -98,15 +99,19 @@ def test_an_effusion_climbs_along_the_wall(atlas: Atlas) -> None:
     assert z[by_wall].max() > z[inside].max() + 10
 
 
-def test_a_nodule_is_below_30_mm_and_a_mass_above(atlas: Atlas) -> None:
-    for finding, low, high in (("Nodule", 12, 30), ("Mass", 30, 100)):
-        for severity in (0.0, 1.0):
-            _, change = plant(atlas, atlas.tissue, _with(LESIONS[finding], severity))
-            depth = np.flatnonzero((change > 0.5).any(axis=(0, 2)))
-            runs = np.split(depth, np.flatnonzero(np.diff(depth) > 1) + 1)
-            span = max(len(run) for run in runs) * atlas.step[1]
-            assert low <= span <= high + atlas.step[1] or finding == "Nodule"
-            assert span >= low
+@pytest.mark.parametrize(("finding", "low", "high"), [("Nodule", 15, 33), ("Mass", 30, 110)])
+def test_a_nodule_is_below_30_mm_and_a_mass_above(
+    atlas: Atlas, finding: str, low: float, high: float
+) -> None:
+    for severity in (0.0, 1.0):
+        _, change = plant(atlas, atlas.tissue, _with(LESIONS[finding], severity))
+        parts, count = ndimage.label(change > 0.5)
+        for number in range(1, count + 1):
+            part = parts == number
+            if part.sum() < 20:  # a corner that a vessel or the edge of the lung cuts off
+                continue
+            rows = np.flatnonzero(part.any(axis=(0, 2)))
+            assert low <= len(rows) * atlas.step[1] <= high  # a slice of 2.5 mm more or less
 
 
 def test_volume_loss_pulls_and_trapped_air_pushes() -> None:

@@ -83,8 +83,8 @@ _LASTS_ELSE: Final = 0.62
 _VISITS: Final = (0.45, 0.28, 0.14, 0.08, 0.05)  # 1 to 5 visits, mean 2.0
 _BOTH_SIDES: Final = MappingProxyType({"Pleural Effusion": 0.45, "Atelectasis": 0.35})
 _LOBES: Final = (
-    ("right lower lobe", 0.30), ("left lower lobe", 0.28), ("right middle lobe", 0.16),
-    ("right upper lobe", 0.14), ("left upper lobe", 0.12),
+    ("right lower lobe", 0.24), ("left lower lobe", 0.20), ("right middle lobe", 0.18),
+    ("right upper lobe", 0.20), ("left upper lobe", 0.18),
 )  # fmt: skip
 _DEVICES: Final = MappingProxyType({
     "endotracheal tube": 0.3, "enteric tube": 0.3, "central venous catheter": 0.4,
