@@ -110,6 +110,7 @@ def test_the_length_of_a_run_follows_from_epochs_and_batch() -> None:
         ({"steps": 3, "schedule": "poly"}, "schedule 'poly' is not known; choose from cosine, st"),
         ({"steps": 3, "precision": "fp8"}, "precision 'fp8' is not known; choose from auto, bf16"),
         ({"steps": 3, "lr": math.nan}, "lr cannot be nan"),
+        ({"steps": 3, "seed": -1}, "seed cannot be -1"),
         ({"steps": 3, "warm_up": 5.0}, r"shares of the run, 0 to 1; got 5\.0"),
     ],
 )

@@ -128,6 +128,8 @@ def test_the_key_encoder_starts_as_a_copy_and_gets_no_gradient() -> None:
         assert torch.equal(ours, theirs)
     loss, _ = moco(a_batch(moco, list(range(8))))
     loss.backward()
+    followers = [*moco.key_encoder.parameters(), *moco.key_head.parameters()]
+    assert not any(p.requires_grad for p in followers)  # so no optimiser holds them
     assert all(p.grad is None for p in moco.key_encoder.parameters())
     assert all(p.grad is None for p in moco.key_head.parameters())
     assert all(p.grad is not None for p in moco.query_encoder.parameters())

@@ -123,4 +123,5 @@ def encode_rows(
 
     for part, pixels in zip(parts, read_ahead(fetch, parts, depth=2), strict=True):
         with torch.inference_mode():
-            yield part, encoder.features(pixels).cpu().numpy()
+            vectors = encoder.features(pixels).cpu().numpy()
+        yield part, vectors

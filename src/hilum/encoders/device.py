@@ -80,6 +80,18 @@ def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
     return Engine(chosen, bf16, channels_last=chosen.type in ("cpu", "cuda"))
 
 
+@contextmanager
+def own_random_numbers(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's generators, of the CPU and of `device`, while the block runs, and no longer."""
+    gpu = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(gpu):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach every GPU
+        for one in gpu:
+            with torch.cuda.device(one):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
 def _device(name: str) -> torch.device:
     local = int(os.environ.get("LOCAL_RANK", "0"))  # set by torchrun
     if name == "auto":

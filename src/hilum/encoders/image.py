@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hilum.encoders.device import Engine, choose_engine
+from hilum.encoders.device import Engine, choose_engine, own_random_numbers
 from hilum.encoders.tensors import digest
 from hilum.errors import UsageError
 
@@ -181,8 +181,7 @@ def build_module(
     # Transformers with learnt positions must know their size when they are made.
     fixed = timm.get_pretrained_cfg_value(architecture, "fixed_input_size")
     sized: dict[str, Any] = {"img_size": size} if fixed else {}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with own_random_numbers(seed):
         module: nn.Module = timm.create_model(
             architecture, num_classes=0, in_chans=channels, pretrained=pretrained, **sized
         )

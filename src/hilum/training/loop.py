@@ -9,7 +9,6 @@ the same weights, bit for bit on a CPU, as one that was not.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hilum.encoders.device import Engine, choose_engine
+from hilum.encoders.device import Engine, choose_engine, own_random_numbers
 from hilum.encoders.tensors import read_tensors, write_tensors
 from hilum.errors import RunError
 from hilum.progress import Progress, silent
@@ -144,7 +143,8 @@ def _steps(job: _Job, state: State, measure: Measure | None, progress: Progress)
     job.task.train()
     for step, batch in _batches(job, state.step):
         rate = learning_rate(settings, step, job.total)
-        with _random_of_step(settings.seed, step, job.here.rank, job.engine), job.engine.autocast():
+        seed = _seed_of_step(job, step)
+        with own_random_numbers(seed, job.engine.device), job.engine.autocast():
             loss, numbers = model(batch)
         _update(job, loss, rate)
 
@@ -196,14 +196,10 @@ def _batches(job: _Job, start: int) -> Iterator[tuple[int, Any]]:
     return zip(steps, read_ahead(read, steps), strict=True)
 
 
-@contextmanager
-def _random_of_step(seed: int, step: int, rank: int, engine: Engine) -> Iterator[None]:
-    """Seed torch's own generators (dropout) for one step, and put them back."""
-    devices = [engine.device] if engine.device.type == "cuda" else []
-    words = np.random.SeedSequence([seed, STEP, step, rank]).generate_state(1, np.uint64)
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(int(words[0]))
-        yield
+def _seed_of_step(job: _Job, step: int) -> int:
+    """Return the seed of torch's own generators (dropout) for one step of one process."""
+    words = np.random.SeedSequence([job.settings.seed, STEP, step, job.here.rank])
+    return int(words.generate_state(1, np.uint64)[0] >> 1)
 
 
 def _evaluate(job: _Job, measure: Measure, state: State) -> float:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hilum.encoders.device import own_random_numbers
 from hilum.encoders.image import EncoderSpec, normalise
 from hilum.errors import UsageError
 from hilum.training import views
@@ -140,8 +141,7 @@ class Moco(Task):
         self.view = view
         self.feed = feed
         self.owners = np.arange(len(feed)) if owners is None else owners
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with own_random_numbers(seed):
             head = projection_head(spec.dim, settings.projection)
             queue = functional.normalize(torch.randn(settings.projection, settings.queue), dim=0)
         self.query_encoder, self.query_head = backbone, head

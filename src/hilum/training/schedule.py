@@ -92,7 +92,7 @@ class TrainSettings:
         for name in ("batch", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("lr", "min_lr", "weight_decay", "clip", "evaluate_every", "patience"):
+        for name in ("lr", "min_lr", "weight_decay", "clip", "evaluate_every", "patience", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} cannot be {getattr(self, name)}")
         for share in (self.warm_up, *self.milestones):
