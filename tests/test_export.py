@@ -236,6 +236,18 @@ def test_medselect_reads_what_it_expects(collection: Collection, tmp_path: Path)
     assert float(first["Age"]) == 20
 
 
+def test_an_image_with_a_condition_is_never_a_normal_one(tmp_path: Path) -> None:
+    source = small_source(tmp_path / "source", 4)
+    frame = pl.read_csv(source.root / "table.csv", infer_schema=False)
+    contradictory = frame.with_columns(pl.lit("1").alias("No Finding"))
+    contradictory.write_csv(source.root / "table.csv")
+    made = ingest(source.root, tmp_path / "c", layout="folder", pixels=False).collection
+    made = made.add_embedding("net", [(source.ids, numbers(4))], INFO)
+    folder = export_medselect(made, tmp_path / "out", "net")
+    images = [row["Path"] for path in folder.rglob("*s.csv") for row in rows(path)]
+    assert sorted(images) == list(source.ids)
+
+
 def test_uncertain_labels_are_rewritten_by_the_policy(
     collection: Collection, tmp_path: Path
 ) -> None:

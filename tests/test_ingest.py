@@ -143,20 +143,20 @@ def test_one_ingest_leaves_one_file_and_the_version_before_it(tmp_path: Path) ->
 
 
 def test_image_ids_of_another_source_are_refused_with_a_way_out(tmp_path: Path) -> None:
-    table_ingest(small_source(tmp_path / "a"), tmp_path / "c")
+    small_ingest(small_source(tmp_path / "a"), tmp_path / "c")
     other = small_source(tmp_path / "b", patient="q", seed=1)
     with pytest.raises(
         ClashError,
         match=r"24 images of source 'b' .*\('i0000', 'i0001', 'i0002', \.\.\. by 'a'\).*"
         r"--prefix b-.*--name a",
     ):
-        table_ingest(other, tmp_path / "c")
-    report = table_ingest(other, tmp_path / "c", prefix="b-")
+        small_ingest(other, tmp_path / "c")
+    report = small_ingest(other, tmp_path / "c", prefix="b-")
     assert report.added == 24
     assert report.collection.ids()[24] == "b-i0000"
     table = report.collection.table(["patient_id", "study_id", "source"])
     assert table.row(24) == ("b-q0", "b-q0-0", "b")
-    assert table_ingest(other, tmp_path / "c", prefix="b-").added == 0
+    assert small_ingest(other, tmp_path / "c", prefix="b-").added == 0
 
 
 def test_patient_ids_of_another_source_are_refused(tmp_path: Path) -> None:
@@ -320,6 +320,7 @@ def test_bad_files_go_into_quarantine_and_come_out_when_mended(tmp_path: Path) -
     report = small_ingest(source, tmp_path / "c", batch_rows=5)
     assert report.added == 10
     assert report.quarantined == {"truncated": 1, "empty": 1}
+    assert [entry.rows for entry in report.collection.sources] == [10]
     rows = report.collection.quarantine().sort("image_id")
     assert rows["image_id"].to_list() == ["i0003", "i0007"]
     assert rows["file"].to_list() == ["films/i0003.png", "films/i0007.png"]

@@ -44,7 +44,7 @@ Labels = Annotated[Path | None, typer.Option(help="A table of labels to join (di
 KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Keep identifiers (dicom).")]
 Key = Annotated[Path | None, typer.Option(help="The key file of the pseudonyms (dicom).")]
 Workers = Annotated[int | None, typer.Option(help="Processes; one for each processor.")]
-BatchRows = Annotated[int | None, typer.Option(help="Images in one commit; 64 MiB of them.")]
+BatchRows = Annotated[int | None, typer.Option(help="Images in one commit; 32 MiB of them.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that one file may take.")]
 
 

@@ -26,7 +26,7 @@ from hilum.workers import Failure
 if TYPE_CHECKING:
     import lance
 
-BATCH_BYTES: Final = 64 << 20  # of pixels in one commit
+BATCH_BYTES: Final = 32 << 20  # of pixels in one commit
 _TABLE_BATCH: Final = 65_536  # rows in one commit where there are no pixels
 
 Outcome = Decoded | Failure | None
@@ -88,7 +88,7 @@ class Admission:
     options
         Of the reader, as the collection remembers them.
     batch_rows
-        Images in one commit; as many as hold 64 MiB of pixels if None.
+        Images in one commit; as many as hold 32 MiB of pixels if None.
     progress
         Told the number of images worked on.
     """

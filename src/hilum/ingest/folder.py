@@ -47,8 +47,8 @@ def ingest(
 
     May be killed at any moment: what was committed stays, and the same call continues. Called
     again on an unchanged source it changes nothing. Memory of this process is bounded by the
-    table, three times one batch (64 MiB of pixels) and 32 decoded images for each worker; that
-    of a worker by `limits`.
+    table, four times one batch (32 MiB of pixels) and 32 decoded images for each worker, whatever
+    the number of images: 0.4 GB in all at 320 px; that of a worker by `limits`.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def ingest(
     workers
         Processes that decode; one for each processor if None.
     batch_rows
-        Images in one commit; as many as hold 64 MiB of pixels if None. A kill loses at most the
+        Images in one commit; as many as hold 32 MiB of pixels if None. A kill loses at most the
         work on one batch.
     limits
         What decoding one file may use.

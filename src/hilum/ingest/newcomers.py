@@ -94,7 +94,7 @@ def _refuse_stranger(
 
 def _refuse_changes(both: pl.DataFrame, columns: Sequence[str], name: str) -> None:
     changed = {
-        column: _plain(both, column).ne_missing(_plain(both, f"{column}_new"))
+        column: both[column].ne_missing(both[f"{column}_new"])
         for column in columns
         if f"{column}_new" in both.columns
     }
@@ -109,14 +109,6 @@ def _refuse_changes(both: pl.DataFrame, columns: Sequence[str], name: str) -> No
             f"in the source: {', '.join(faults)} ({_some(examples)}); an image keeps what it was "
             "ingested with, so make a new collection from the changed source"
         )
-
-
-def _plain(frame: pl.DataFrame, column: str) -> pl.Series:
-    """Return a column in a form that can be compared; polars cannot compare lists of structs."""
-    if isinstance(frame.schema[column], pl.List):
-        as_text = pl.col(column).list.eval(pl.element().struct.json_encode()).list.join(" ")
-        return frame.select(as_text).to_series()
-    return frame[column]
 
 
 def _some(values: pl.Series) -> str:
