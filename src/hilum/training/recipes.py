@@ -64,10 +64,12 @@ RECIPES: dict[str, MocoRecipe] = {
             name="moco-small",
             about=(
                 "For a laptop: a small ResNet at 96 px, minutes on two cores for a few thousand "
-                "images. Command: hilum pretrain moco COLLECTION RUN. The loss starts at "
-                "ln(2049) = 7.6 and should fall below half of that."
+                "images. Command: hilum pretrain moco COLLECTION RUN. A loss that stays at "
+                "ln(2049) = 7.6 has learnt nothing. Seen: 250 steps on the 849 training films of "
+                "a sample of ChestX-ray14, 2.5 minutes, one seed: mean AUROC of linear probes "
+                "for six labels on its 266 test films 0.705, with random weights 0.642."
             ),
-            architecture="resnet18",
+            architecture="resnet10t",
             size=96,
             moco=MocoSettings(queue=2048, momentum=0.99, temperature=0.1, bn_splits=4,
                               spare_own=True),
