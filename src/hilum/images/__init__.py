@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import ImageError
-from hilum.images.dicom import decode_dicom, is_dicom
 from hilum.images.files import DEFAULT, Budget, read_bytes
 from hilum.images.geometry import Geometry, Resize, geometry_of
 from hilum.images.jpeg import SIGNATURE as JPEG
@@ -123,7 +122,9 @@ def _decoder_for(data: bytes) -> Callable[[bytes, Budget], NDArray[np.uint8]]:
         return decode_png
     if data.startswith(JPEG):
         return decode_jpeg
-    if is_dicom(data):
+    if data[128:132] == b"DICM":  # PS3.10, section 7.1
+        from hilum.images.dicom import decode_dicom  # pydicom is half of a worker's start
+
         return decode_dicom
     if data[:4] in (b"\x02\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x16\0"):
         raise ImageError(

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from hilum.errors import ImageError
 from hilum.images.dicom_grey import to_grey
-from hilum.images.dicom_header import COLOUR, is_dicom, parse, read_layout
+from hilum.images.dicom_header import COLOUR, parse, read_layout
 from hilum.images.dicom_stored import colour_values, stored_values
 from hilum.images.files import Budget
 
-__all__ = ["decode_dicom", "is_dicom"]
+__all__ = ["decode_dicom"]
 
 
 def decode_dicom(data: bytes, budget: Budget) -> NDArray[np.uint8]:

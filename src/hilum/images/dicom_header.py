@@ -72,11 +72,6 @@ class Layout:
         return -(1 << (self.stored - 1)) if self.signed else 0
 
 
-def is_dicom(data: bytes) -> bool:
-    """Tell whether the bytes start as a DICOM file does (PS3.10, section 7.1)."""
-    return data[128:132] == b"DICM"
-
-
 def parse(data: bytes, budget: Budget) -> Dataset:
     """Return the elements that make pixels.
 
