@@ -5,7 +5,7 @@ onto a black grey canvas of 320 × 320, float32 into HDF5. Ours: `hilum.ingest` 
 the compacted collection, labels and all, with `--workers` processes. Both are run in turn, several
 times; the ratio is that of the medians. Then single images are read at random from both.
 
-    python benchmarks/ingest.py --images 400 --workers 2
+    python benchmarks/ingest.py --images 1000 --workers 2
 """
 
 import argparse
@@ -116,7 +116,7 @@ def reads(read: Callable[[NDArray[np.int64]], object], count: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--films", type=Path, help="folder of real 1024 x 1024 PNG films")

@@ -126,21 +126,28 @@ def _answer(points: Sequence[Point], collection: Collection) -> Section:
         )
     ]
     blocks += [_curve(points, method) for method in METHODS]
-    blocks.append(
-        Rows(
-            columns=("Classifier", "Labels", *NAMES.values(), "Difference", "Spread", "Untaught"),
-            rows=list(_curve_rows(points)),
-            caption=(
-                f"Mean AUROC over findings and draws on {test.height} images of "
-                f"{test['patient_id'].n_unique()} test patients, with 95 % intervals from "
-                "resampled patients; the difference is paired by draw and patient. Spread: "
-                "standard deviation between draws (pretrained). Untaught: share of findings for "
-                "which the drawn labels held one class only; those count as chance for the probe, "
-                "and as likeness to that class for the prototypes."
-            ),
-        )
-    )
+    where = f"{test.height} images of {test['patient_id'].n_unique()} test patients"
+    blocks += [_curve_table(points, method, where) for method in METHODS]
     return Section("AUROC against labels", blocks)
+
+
+def _curve_table(points: Sequence[Point], method: str, where: str) -> Block:
+    line = _pick(points, PRETRAINED, method)
+    untaught = [f"{p.untaught:.0%} of findings with {p.labels}" for p in line if p.untaught]
+    remark = (
+        f" Labels of one class only: {', '.join(untaught)}; such a finding counts as chance."
+        if untaught
+        else ""
+    )
+    return Rows(
+        columns=("Labels", *NAMES.values(), "Difference", "Spread"),
+        rows=list(_curve_rows(points, method)),
+        caption=(
+            f"{METHODS[method].capitalize()}: mean AUROC over findings and draws on {where}, with "
+            "95 % intervals from resampled patients; the difference is paired by draw and "
+            "patient. Spread: standard deviation between draws (pretrained)." + remark
+        ),
+    )
 
 
 def _curve(points: Sequence[Point], method: str) -> Block:
@@ -167,20 +174,17 @@ def _curve(points: Sequence[Point], method: str) -> Block:
     )
 
 
-def _curve_rows(points: Sequence[Point]) -> Iterator[list[Cell]]:
-    for method in METHODS:
-        for ours in _pick(points, PRETRAINED, method):
-            control = _at(points, CONTROL, method, ours.labels)
-            assert ours.over_control is not None
-            yield [
-                METHODS[method].capitalize(),
-                ours.labels,
-                ours.result.mean,
-                control.result.mean,
-                ours.over_control.mean,
-                ours.result.spread,
-                f"{ours.untaught:.0%}",
-            ]
+def _curve_rows(points: Sequence[Point], method: str) -> Iterator[list[Cell]]:
+    for ours in _pick(points, PRETRAINED, method):
+        control = _at(points, CONTROL, method, ours.labels)
+        assert ours.over_control is not None
+        yield [
+            ours.labels,
+            ours.result.mean,
+            control.result.mean,
+            ours.over_control.mean,
+            ours.result.spread,
+        ]
 
 
 def _by_finding(points: Sequence[Point]) -> Section:
