@@ -5,7 +5,7 @@ embeds the sample with it and with random weights, trains a logistic probe on th
 training patients, and reads the test patients. Validation patients take no part. Prints AUROC with
 95 % intervals over patients, and the paired difference.
 
-    python benchmarks/real_films.py [--data ../shared/data/nih-sample] [--patients 600] [--epochs 25]
+    python benchmarks/real_films.py [--data NIH_SAMPLE] [--patients 600] [--epochs 25]
 """
 
 import argparse

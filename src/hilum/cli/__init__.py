@@ -9,7 +9,11 @@ import sys
 
 import typer
 
-from hilum.cli import demo, evaluate, ingest, phantom, train
+from hilum.cli.demo import register as register_demo
+from hilum.cli.evaluate import register as register_evaluate
+from hilum.cli.ingest import register as register_ingest
+from hilum.cli.phantom import register as register_phantom
+from hilum.cli.train import register as register_train
 from hilum.errors import HilumError, UsageError
 
 app = typer.Typer(
@@ -21,8 +25,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-for group in (demo, phantom, ingest, train, evaluate):  # the order in which data flows
-    group.register(app)
+register_demo(app)  # then in the order in which data flows
+register_phantom(app)
+register_ingest(app)
+register_train(app)
+register_evaluate(app)
 
 
 def _version(wanted: bool) -> None:

@@ -108,10 +108,12 @@ def _points(
     untaught = float(np.mean([np.isnan(t.values).all(axis=0) for t in next(iter(found.values()))]))
     scores = {name: [_fill(table) for table in tables] for name, tables in found.items()}
     control: Sequence[Table] = scores[plan.embeddings[-1]]
-    settings = {"bootstrap": plan.bootstrap, "seed": plan.seed}
+    drawn, seed = plan.bootstrap, plan.seed
     for name, tables in scores.items():
-        gap = None if tables is control else compare_repeats(tables, control, truth, **settings)
-        result = evaluate_repeats(tables, truth, **settings)
+        result = evaluate_repeats(tables, truth, bootstrap=drawn, seed=seed)
+        gap = None
+        if tables is not control:
+            gap = compare_repeats(tables, control, truth, bootstrap=drawn, seed=seed)
         yield Point(name, method, count, untaught, result, gap)
 
 

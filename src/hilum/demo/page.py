@@ -300,7 +300,7 @@ def _data(collection: Collection) -> Section:
             ),
             figure(
                 plots.histogram(table["age"].to_numpy(), x="Age (years)", y="Images", width=10),
-                alt=f"Histogram of ages: median {table['age'].median():.0f} years.",
+                alt=f"Histogram of ages: median {np.nanmedian(table['age'].to_numpy()):.0f} years.",
                 caption="Age at the time of the image.",
             ),
         ],

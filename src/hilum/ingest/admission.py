@@ -7,6 +7,7 @@ not marked complete. In each case it does what is left.
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -161,18 +162,34 @@ class Admission:
     # ------------------------------------------------------------------ batches
 
     def _add(self, new: pl.DataFrame) -> list[dict[str, str | None]]:
-        """Decode and commit in batches; return a quarantine row for each file that failed."""
+        """Decode and commit in batches; return a quarantine row for each file that failed.
+
+        One batch is committed, in a thread, while the next is decoded: to wait for the disk and
+        the compression would leave the decoders without work a fifth of the time.
+        """
         failures: list[dict[str, str | None]] = []
         side = self.settings.size
         step = self.batch_rows or (max(16, BATCH_BYTES // side**2) if side else _TABLE_BATCH)
         images = [self._own_id(image) for image in new["image_id"]]
-        with closing(self._counted(self.decode(images), new.height)) as outcomes:
+
+        def commit(batch: pl.DataFrame, outcomes: list[Outcome]) -> None:
+            if failed := self._commit(batch, outcomes):
+                failures.extend(failed)
+                store.write_quarantine(self.uri, self.name, failures)
+
+        with (
+            closing(self._counted(self.decode(images), new.height)) as outcomes,
+            ThreadPoolExecutor(1, "commit") as writer,
+        ):
+            under_way: Future[None] | None = None
             for start in range(0, new.height, step):
                 batch = new[start : start + step]
-                failed = self._commit(batch, list(islice(outcomes, batch.height)))
-                if failed:
-                    failures += failed
-                    store.write_quarantine(self.uri, self.name, failures)
+                decoded = list(islice(outcomes, batch.height))
+                if under_way:
+                    under_way.result()  # one at a time: memory is bounded, and order is kept
+                under_way = writer.submit(commit, batch, decoded)
+            if under_way:
+                under_way.result()
         return failures
 
     def _counted(self, outcomes: Iterator[Outcome], total: int) -> Generator[Outcome, None, None]:
