@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Before numpy or torch is imported: the suite runs one test process per core, and threads of
+# several that wait for each other make it many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -42,6 +42,7 @@ Findings = Annotated[
 ]
 Labels = Annotated[Path | None, typer.Option(help="A table of labels to join (dicom).")]
 KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Keep identifiers (dicom).")]
+Modalities = Annotated[str, typer.Option(help="DICOM modalities to keep (dicom).")]
 Key = Annotated[Path | None, typer.Option(help="The key file of the pseudonyms (dicom).")]
 Workers = Annotated[int | None, typer.Option(help="Processes; one for each processor.")]
 BatchRows = Annotated[int | None, typer.Option(help="Images in one commit; 32 MiB of them.")]
@@ -73,6 +74,7 @@ def ingest(
     labels: Labels = None,
     keep_ids: KeepIds = False,
     key: Key = None,
+    modalities: Modalities = "CR,DX,RG",
     workers: Workers = None,
     batch_rows: BatchRows = None,
     timeout: Timeout = 60.0,
@@ -94,6 +96,7 @@ def ingest(
     options = SourceOptions(
         views=_listed(views), table=table, columns=_renamed(column or []),
         findings=_listed(findings), labels=labels, keep_ids=keep_ids, key_file=key,
+        modalities=_listed(modalities) or SourceOptions.modalities,
         workers=workers or 1 if layout == "dicom" else 1,
     )  # fmt: skip
     with progress_bar("ingest") as progress:
