@@ -16,16 +16,17 @@ import hilum
 
 def main(out: Path, patients: int, steps: int) -> None:
     hospital = hilum.write_hospital(out / "hospital", patients, size=128, seed=0)
-    report = hilum.ingest(hospital, out / "chest.lance", layout="folder", size=128)
+    split = (0.6, 0.1, 0.3)  # of patients, into train, val and test
+    report = hilum.ingest(hospital, out / "chest.lance", layout="folder", size=128, fractions=split)
     collection = report.collection
-    print(f"{len(collection)} images, {report.quarantined} unreadable")
+    print(f"{len(collection)} images, {sum(report.quarantined.values())} unreadable")
 
     train = collection.where("split = 'train'")
     encoder = hilum.pretrain(train, out / "run", recipe="moco-small", steps=steps, batch=16)
     collection = hilum.embed(collection, encoder, name="moco")
 
     # The labels a radiologist would be asked for: here 50 images at random.
-    rows = np.random.default_rng(0).choice(len(train), size=min(50, len(train)), replace=False)
+    rows = np.random.default_rng(0).choice(len(train), size=min(50, len(train) // 2), replace=False)
     labels = collection.labels("train").take(np.sort(rows))
 
     scores = hilum.classify(collection, "moco", labels=labels, method="cosine")

@@ -140,6 +140,7 @@ def test_a_demo_that_is_run_again_continues_and_says_the_same(told: Path) -> Non
 
 def test_another_demo_in_the_same_folder_is_refused_in_one_sentence(told: Path) -> None:
     other = run_demo(told, "--seed", "5")
-    assert other.returncode == 1
+    assert other.returncode == 2
+    assert "holds a phantom with seed 0, asked for 5; choose another folder" in other.stderr
     assert other.stderr.startswith("Error: ")
     assert "Traceback" not in other.stderr
