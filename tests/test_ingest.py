@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,7 @@ from hilum.collection.store import writer
 from hilum.collection.summary import summarise
 from hilum.errors import ClashError, CollectionError, LeakError, UsageError
 from hilum.ingest import IngestReport, ingest
+from hilum.ingest.admission import Admission
 from hilum.workers import Limits
 from small_source import SmallSource, small_source
 
@@ -101,6 +103,27 @@ def test_the_table_is_the_same_for_any_number_of_workers_and_batches(tmp_path: P
     three = small_ingest(source, tmp_path / "three", workers=3, batch_rows=7).collection
     assert_same(one, three)
     assert one.ids() == source.ids
+
+
+def test_a_commit_that_fails_in_the_middle_stops_the_ingest_and_a_second_run_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = small_source(tmp_path / "source", 24)
+    commit, calls = Admission._commit, iter(range(10))
+
+    def failing(self: Admission, *batch: Any) -> list[dict[str, str | None]]:
+        if next(calls) == 1:
+            raise OSError("no space left on device")
+        return commit(self, *batch)
+
+    monkeypatch.setattr(Admission, "_commit", failing)
+    with pytest.raises(OSError, match="no space left"):
+        small_ingest(source, tmp_path / "c", batch_rows=6)
+    assert next(calls) == 2  # nothing is committed after the failure, so the order stays
+    monkeypatch.undo()
+    report = small_ingest(source, tmp_path / "c", batch_rows=6)
+    assert report.already == 6
+    assert report.collection.ids() == source.ids
 
 
 def test_the_same_source_twice_changes_nothing(tmp_path: Path) -> None:
