@@ -34,7 +34,7 @@ from hilum.report import (
 
 NAMES: Final = {PRETRAINED: "Pretrained (MoCo)", CONTROL: "Random weights"}
 METHODS: Final = {"cosine": "cosine prototypes", "probe": "logistic probe"}
-FILMS: Final = 8
+FILMS: Final = 10
 HEADLINE: Final = ("probe", 100)  # what the first sentence speaks of
 PACKAGES: Final = ("hilum", "torch", "torchvision", "timm", "pylance", "polars", "numpy")
 
@@ -140,7 +140,7 @@ def _curve_table(points: Sequence[Point], method: str, where: str) -> Block:
         else ""
     )
     return Rows(
-        columns=("Labels", *NAMES.values(), "Difference", "Spread"),
+        columns=("Labelled", *NAMES.values(), "Difference", "Spread"),
         rows=list(_curve_rows(points, method)),
         caption=(
             f"{METHODS[method].capitalize()}: mean AUROC over findings and draws on {where}, with "
@@ -179,7 +179,7 @@ def _curve_rows(points: Sequence[Point], method: str) -> Iterator[list[Cell]]:
         control = _at(points, CONTROL, method, ours.labels)
         assert ours.over_control is not None
         yield [
-            ours.labels,
+            f"{ours.labels} images",
             ours.result.mean,
             control.result.mean,
             ours.over_control.mean,
@@ -279,8 +279,11 @@ def _data(collection: Collection) -> Section:
         [name, *(_share(table.filter(pl.col("split") == split)[name]) for split in splits)]
         for name in collection.findings
     ]
-    counts = table.group_by("split").agg(pl.len(), pl.col("patient_id").n_unique())
-    held = {row[0]: f"{row[0]} ({row[1]} images, {row[2]} patients)" for row in counts.iter_rows()}
+    parts = [table.filter(pl.col("split") == split) for split in splits]
+    rows[:0] = [
+        ["Images", *(str(part.height) for part in parts)],
+        ["Patients", *(str(part["patient_id"].n_unique()) for part in parts)],
+    ]
     return Section(
         "The collection",
         [
@@ -294,9 +297,10 @@ def _data(collection: Collection) -> Section:
                 ]
             ),
             Rows(
-                columns=("Finding", *(held.get(split, split) for split in splits)),
+                columns=("", "Training", "Validation", "Test"),
                 rows=rows,
-                caption="Images with each finding. Every patient is in one split only.",
+                caption="Images, patients, and images with each finding. Every patient is in one "
+                "split only.",
             ),
             figure(
                 plots.histogram(table["age"].to_numpy(), x="Age (years)", y="Images", width=10),
