@@ -60,6 +60,8 @@ def imported(path: Path) -> set[str]:
 def test_every_room_is_listed() -> None:
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
     assert rooms - {"__init__", "__main__"} == set(ROOMS)
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    assert [room for room in ROOMS if f"`{room}`" not in design] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
