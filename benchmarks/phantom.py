@@ -9,14 +9,11 @@ masks, reports and files. The floor the project promises is 10 images a second o
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-from hilum.phantom import write_hospital  # after the thread count is set
+from hilum.phantom import write_hospital
 
 RUNS = ((128, 300), (320, 60))  # pixels, patients
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
 from hilum.errors import UsageError
 
@@ -205,10 +206,13 @@ def linear_probe(
     known = _finite(labelled, "labelled")
     n_findings = target.shape[1]
     slope, offset = np.zeros((known.shape[1], n_findings)), np.zeros(n_findings)
-    for column in range(n_findings):
-        rows = ~np.isnan(target[:, column])
-        if np.unique(target[rows, column]).size == 2:
-            slope[:, column], offset[column] = _fit(known[rows], target[rows, column], seed)
+    # One thread: the matrices are small, so that threads cost half the speed, and sums taken in
+    # one order give the same bits on machines with other numbers of cores.
+    with threadpool_limits(limits=1):
+        for column in range(n_findings):
+            rows = ~np.isnan(target[:, column])
+            if np.unique(target[rows, column]).size == 2:
+                slope[:, column], offset[column] = _fit(known[rows], target[rows, column], seed)
     scores = np.empty((len(embeddings), n_findings))
     for block in _blocks(len(embeddings), embeddings.shape[1]):
         scores[block] = _finite(embeddings[block], "image") @ slope + offset

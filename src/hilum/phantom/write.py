@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hilum.errors import UsageError
 from hilum.phantom.history import FINDINGS, NO_FINDING
@@ -137,6 +138,11 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+def _one_thread() -> None:
+    """Let a worker process use one core: threads of several that wait spin at half the speed."""
+    threadpool_limits(limits=1)
+
+
 def _run(out: Path, settings: Settings, numbers: list[int], workers: int) -> Iterator[int | None]:
     """Write patients here, or in spawned processes; yield after each."""
     outs, every = [out] * len(numbers), [settings] * len(numbers)
@@ -144,7 +150,8 @@ def _run(out: Path, settings: Settings, numbers: list[int], workers: int) -> Ite
         yield from map(write_patient, outs, every, numbers)
         return
     chunk = max(1, min(8, len(numbers) // (4 * workers)))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_one_thread) as pool:
         yield from pool.map(write_patient, outs, every, numbers, chunksize=chunk)
 
 
