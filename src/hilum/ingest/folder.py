@@ -48,7 +48,7 @@ def ingest(
     May be killed at any moment: what was committed stays, and the same call continues. Called
     again on an unchanged source it changes nothing. Memory of this process is bounded by the
     table, six times one batch (32 MiB of pixels) and 32 decoded images for each worker, whatever
-    the number of images: 0.4 GB in all at 320 px; that of a worker by `limits`.
+    the number of images: under 0.5 GB in all at 320 px; that of a worker by `limits`.
 
     Parameters
     ----------
