@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-POSITIVE: Final = 1
-NEGATIVE: Final = 0
 UNCERTAIN: Final = -1
 
 Policy = Literal["keep", "positive", "negative", "ignore"]
