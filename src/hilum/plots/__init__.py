@@ -1,0 +1,30 @@
+"""Plots as matplotlib figures, legible on a phone and without colour vision.
+
+Figures are made with matplotlib's object interface: there is no current figure, nothing to close
+and no window. They are five inches wide, so that an 11-point letter is still 11 pixels high on a
+390-pixel screen. Colours are those of Okabe and Ito, told apart under the common colour vision
+deficiencies; lines are labelled where they are, and series differ in marker too.
+"""
+
+from hilum.plots.canvas import GREY, INK, MARKERS, PALE, PALETTE
+from hilum.plots.counts import bars, histogram
+from hilum.plots.embeddings import embedding_map, patient_map, principal_plane
+from hilum.plots.forests import forest
+from hilum.plots.learning import Series, label_efficiency, training_curve
+
+__all__ = [
+    "GREY",
+    "INK",
+    "MARKERS",
+    "PALE",
+    "PALETTE",
+    "Series",
+    "bars",
+    "embedding_map",
+    "forest",
+    "histogram",
+    "label_efficiency",
+    "patient_map",
+    "principal_plane",
+    "training_curve",
+]
