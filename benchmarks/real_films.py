@@ -16,7 +16,7 @@ from pathlib import Path
 import hilum
 from hilum.cli.console import progress_bar
 from hilum.encoders import random_encoder
-from hilum.evaluate.result import as_text
+from hilum.evaluate.text import as_text
 
 SIZE = 128
 RARE = ("Hernia",)  # 8 training films

@@ -1,75 +1,15 @@
-"""Resampling by patient, against a loop that lays out every resample."""
+"""Intervals and p-values from resamples: hand-worked, against scipy, and as laws."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
-import reference
-from hilum.evaluate import intervals
-from hilum.evaluate.intervals import Measure, one_unit_only, percentile, replicate, resample
-from hilum.evaluate.metrics import rank
+from hilum.evaluate.intervals import Measure, bca, bca_p_value, chexzero, p_value, percentile
 
 Floats = NDArray[np.float64]
-
-
-def sample(seed: int, n: int, n_units: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    rng = np.random.default_rng(seed)
-    truth = rng.choice([0.0, 1.0, np.nan], size=n, p=[0.6, 0.3, 0.1])
-    scores = np.round(rng.normal(size=n) + np.nan_to_num(truth), 1)
-    units = np.concatenate([np.arange(n_units), rng.integers(n_units, size=n - n_units)])
-    return scores, truth, units
-
-
-@given(st.integers(0, 10**6), st.integers(2, 12), st.integers(0, 30))
-def test_every_replicate_is_that_of_the_slow_loop(seed: int, n_units: int, more: int) -> None:
-    scores, truth, units = sample(seed, n_units + more, n_units)
-    fast = replicate([rank(scores, truth, units)], n_units, 7, seed)
-    for name, slow in (
-        ("auroc", reference.auroc_by_pairs),
-        ("average_precision", reference.average_precision_by_thresholds),
-    ):
-        expected = reference.bootstrap_by_loop(slow, scores, truth, units.tolist(), seed, 7)
-        np.testing.assert_allclose(fast[name][:, 0], expected, atol=1e-12)
-
-
-def test_a_chunk_is_only_a_matter_of_memory() -> None:
-    whole = np.hstack([counts for _, counts in resample(9, 50, seed=3, chunk=50)])
-    parts = np.hstack([counts for _, counts in resample(9, 50, seed=3, chunk=7)])
-    assert (whole == parts).all()
-    assert (whole.sum(axis=0) == 9).all()
-
-
-def test_little_memory_gives_the_same_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores, truth, units = sample(1, 60, 20)
-    rankings = [rank(scores, truth, units)]
-    roomy = replicate(rankings, 20, 40, seed=5)
-    monkeypatch.setattr(intervals, "MEMORY", 1)
-    cramped = replicate(rankings, 20, 40, seed=5)
-    assert np.array_equal(roomy["auroc"], cramped["auroc"], equal_nan=True)
-
-
-def test_images_copied_within_their_patients_widen_an_image_interval_falsely() -> None:
-    # ten copies of each image add no information: by patient nothing changes, by image the
-    # interval shrinks as if there were ten times as many patients
-    scores, truth, _ = sample(2, 60, 60)
-    copies = np.repeat(np.arange(60), 10)
-    once = replicate([rank(scores, truth)], 60, 300, seed=0)["auroc"]
-    by_patient = replicate(
-        [rank(scores[copies], truth[copies], copies)], 60, 300, seed=0
-    )["auroc"]  # fmt: skip
-    by_image = replicate([rank(scores[copies], truth[copies])], 600, 300, seed=0)["auroc"]
-    np.testing.assert_allclose(by_patient, once)
-    assert by_image.std() < by_patient.std() / 2
-
-
-def test_all_findings_draw_the_same_patients() -> None:
-    scores, truth, units = sample(4, 40, 15)
-    ranking = rank(scores, truth, units)
-    both = replicate([ranking, None, ranking], 15, 30, seed=1)["auroc"]
-    assert np.array_equal(both[:, 0], both[:, 2], equal_nan=True)
-    assert np.isnan(both[:, 1]).all()
 
 
 def test_the_interval_is_the_middle_of_the_replicates() -> None:
@@ -92,17 +32,97 @@ def test_mostly_undefined_replicates_make_no_interval() -> None:
 
 def test_no_resamples_make_no_interval_and_no_fuss() -> None:
     assert percentile(0.5, np.array([]), 0.95) == Measure(0.5)
+    assert bca(0.5, np.array([]), np.zeros(3), 0.95) == Measure(0.5)
 
 
-@pytest.mark.parametrize(
-    ("truth", "units", "expected"),
-    [
-        ([1, 1, 0, 0], [0, 0, 1, 2], "no interval: all positive images belong to one patient"),
-        ([1, 1, 0, 0], [0, 1, 2, 2], "no interval: all negative images belong to one patient"),
-        ([1, 1, 0, 0], [0, 1, 1, 2], None),
-    ],
-)
-def test_one_patient_has_no_spread(
-    truth: list[float], units: list[int], expected: str | None
+def means(n: int, seed: int) -> tuple[Floats, Floats, Floats]:
+    """Return skewed data, 30,000 resampled means of it, and the mean's influence values."""
+    rng = np.random.default_rng(seed)
+    data = rng.exponential(size=n)
+    drawn = data[rng.integers(n, size=(30_000, n))].mean(axis=1)
+    return data, drawn, (data - data.mean()) / n
+
+
+def test_bca_is_scipys() -> None:
+    data, drawn, influence = means(30, 0)
+    ours = bca(float(data.mean()), drawn, influence, 0.95)
+    theirs = stats.bootstrap(
+        (data,), np.mean, n_resamples=30_000, method="BCa", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert ours.low == pytest.approx(theirs.low, abs=0.01)
+    assert ours.high == pytest.approx(theirs.high, abs=0.03)
+    plain = percentile(float(data.mean()), drawn, 0.95)
+    assert ours.high is not None
+    assert plain.high is not None
+    assert ours.high > plain.high  # the data lean to the right: the correction is at work
+
+
+def test_bca_without_bias_and_skewness_is_the_percentile_interval() -> None:
+    drawn = np.linspace(-1, 1, 2001)
+    found = bca(0.0, drawn, np.array([-1.0, 1.0, -2.0, 2.0]), 0.9)
+    expected = percentile(0.0, drawn, 0.9)
+    assert [found.low, found.high] == pytest.approx([expected.low, expected.high])
+
+
+def test_bca_has_no_interval_where_all_resamples_lie_on_one_side() -> None:
+    found = bca(1.0, np.array([0.2, 0.4, np.nan]), np.array([0.1, -0.1]), 0.95)
+    assert found.reason == "no interval: every resample lies on one side of the estimate"
+    assert (found.low, found.undefined) == (None, 1)
+
+
+def test_chexzeros_ends_are_one_place_lower_than_a_quantile() -> None:
+    found = chexzero(0.0, np.arange(1000.0)[::-1], 0.95)
+    assert (found.low, found.high) == (24.0, 974.0)
+    assert found.bootstrap_mean == 499.5
+
+
+def test_chexzero_sorts_undefined_resamples_last_but_counts_them() -> None:
+    values = np.arange(1000.0)
+    values[983:] = np.nan  # as many as Pleural Other has in the CheXpert test set
+    found = chexzero(0.0, values, 0.95)
+    assert (found.low, found.high, found.undefined) == (24.0, 974.0, 17)
+    assert found.bootstrap_mean == 491.0
+    values[970:] = np.nan
+    found = chexzero(0.0, values, 0.95)
+    assert found.high is None
+    assert found.reason == "no interval: undefined in 30 of 1000 resamples"
+
+
+def test_a_p_value_counts_the_resamples_beyond_zero() -> None:
+    drawn = np.array([-1.0] * 3 + [1.0] * 96)
+    assert p_value(drawn) == pytest.approx(2 * 4 / 100)
+    assert p_value(-drawn) == pytest.approx(2 * 4 / 100)
+    assert p_value(np.ones(99)) == pytest.approx(2 / 100)
+    assert p_value(np.zeros(99)) == 1.0
+    assert p_value(np.array([])) is None
+    assert p_value(np.array([1.0, np.nan, np.nan])) is None
+
+
+@given(st.integers(0, 10**6), st.floats(-1, 1))
+def test_a_p_value_is_below_5_percent_when_the_interval_leaves_zero_out(
+    seed: int, shift: float
 ) -> None:
-    assert one_unit_only(rank([4, 3, 2, 1], truth, units), "patient") == expected
+    rng = np.random.default_rng(seed)
+    data = rng.exponential(size=20)
+    estimate = float(data.mean()) - 1 + shift
+    drawn = data[rng.integers(20, size=(999, 20))].mean(axis=1) - 1 + shift
+    influence = (data - data.mean()) / 20
+    for found, p in (
+        (percentile(estimate, drawn, 0.95), p_value(drawn)),
+        (bca(estimate, drawn, influence, 0.95), bca_p_value(estimate, drawn, influence)),
+    ):
+        assert found.low is not None
+        assert found.high is not None
+        assert p is not None
+        if found.low > 0 or found.high < 0:
+            assert p <= 0.05 + 0.005
+        else:
+            assert p >= 0.05 - 0.005
+
+
+def test_bca_p_values_are_bounded_by_the_resamples_and_undefined_without_them() -> None:
+    influence = np.array([0.1, -0.1])
+    assert bca_p_value(1.0, np.array([]), influence) is None
+    assert bca_p_value(2.0, np.array([0.5, 1.0]), influence) is None  # no bias can be found
+    assert bca_p_value(1.0, np.array([0.5, 1.5] * 50), influence) == pytest.approx(2 / 101)
+    assert bca_p_value(0.0, np.zeros(99), influence) == 1.0

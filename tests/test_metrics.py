@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import reference
 from hilum.evaluate import auroc, average_precision
-from hilum.evaluate.metrics import rank
+from hilum.evaluate.ranking import rank
 from hilum.findings import canonical
 from hilum.tables import align, read_table
 

@@ -6,21 +6,31 @@ resampling, `result` what comes out; `repeats` averages several draws of one exp
 
 from hilum.evaluate.assess import compare, evaluate, read_pair
 from hilum.evaluate.intervals import Measure
-from hilum.evaluate.metrics import auroc, average_precision
+from hilum.evaluate.metrics import (
+    auroc,
+    average_precision,
+    confusion_metrics,
+    partial_auroc,
+)
+from hilum.evaluate.plan import Plan
 from hilum.evaluate.repeats import Repeats, compare_repeats, evaluate_repeats
-from hilum.evaluate.result import Comparison, FindingMetrics, Metrics
+from hilum.evaluate.result import Comparison, Metrics
+from hilum.evaluate.scorecard import FindingMetrics
 
 __all__ = [
     "Comparison",
     "FindingMetrics",
     "Measure",
     "Metrics",
+    "Plan",
     "Repeats",
     "auroc",
     "average_precision",
     "compare",
     "compare_repeats",
+    "confusion_metrics",
     "evaluate",
     "evaluate_repeats",
+    "partial_auroc",
     "read_pair",
 ]

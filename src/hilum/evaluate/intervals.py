@@ -1,24 +1,19 @@
-"""Confidence intervals by drawing whole patients again.
+"""Confidence intervals and p-values from resamples.
 
-Two images of one patient are not two independent observations, so what is resampled with
-replacement is the patient, with all their images, and the same patients are drawn for every
-finding and for both sides of a comparison. A resample in which a statistic is undefined (no
-positive was drawn) is left out and counted; none is given an invented value.
-
-Percentile intervals: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13;
-resampling of clusters: Davison and Hinkley, Bootstrap Methods, 1997, section 3.8.
+A resample in which a statistic is undefined (no positive was drawn) is left out and counted; none
+is given an invented value.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
-from hilum.evaluate.metrics import STATISTICS, Floats, Ranking
+from hilum.evaluate.ranking import Floats
 
-MEMORY = 64 * 2**20
-"""Bytes that the weights and sums of one chunk of resamples may take, roughly."""
+Interval = Literal["percentile", "bca", "delong", "chexzero"]
+"""How intervals are made; `delong` has formulas for AUROC and proportions, percentiles else."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,12 @@ class Measure:
         Resamples in which the statistic was undefined.
     reason
         Why the estimate or the interval is None, where one is.
+    p_value
+        For a difference: two-sided, that there is none.
+    p_adjusted
+        The same after a correction for the number of findings.
+    bootstrap_mean
+        The mean over the resamples, where CheXzero's table is to be reproduced.
     """
 
     estimate: float | None
@@ -42,62 +43,15 @@ class Measure:
     high: float | None = None
     undefined: int = 0
     reason: str | None = None
-
-
-def resample(n_units: int, resamples: int, seed: int, chunk: int) -> Iterator[tuple[slice, Floats]]:
-    """Yield how often each unit is drawn, a chunk of resamples at a time.
-
-    Every resample draws `n_units` units with replacement. What is drawn depends on the seed
-    alone, not on `chunk`.
-
-    Yields
-    ------
-    The resamples that the chunk holds, and their counts (n_units, n_in_chunk).
-    """
-    rng = np.random.default_rng(seed)
-    for start in range(0, resamples, chunk):
-        stop = min(start + chunk, resamples)
-        drawn = rng.integers(n_units, size=(stop - start, n_units))
-        drawn += np.arange(stop - start)[:, None] * n_units  # one range of bins per resample
-        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        yield slice(start, stop), np.ascontiguousarray(counts.T, dtype=np.float64)
-
-
-def replicate(
-    rankings: Sequence[Ranking | None], n_units: int, resamples: int, seed: int
-) -> dict[str, Floats]:
-    """Compute every statistic of every ranking in every resample.
-
-    Parameters
-    ----------
-    rankings
-        One per finding, over the same units; None where the finding is undefined.
-    n_units
-        How many units there are to draw from.
-
-    Returns
-    -------
-    For each statistic, (resamples, n_rankings), NaN where undefined.
-    """
-    shape = (resamples, len(rankings))
-    out = {name: np.full(shape, np.nan) for name in STATISTICS}
-    for place, counts in resample(n_units, resamples, seed, _chunk(rankings, n_units)):
-        for column, ranking in enumerate(rankings):
-            if ranking is not None:
-                steps = ranking.weigh(counts[: ranking.positives.shape[1]])
-                for name, statistic in STATISTICS.items():
-                    out[name][place, column] = statistic(steps)
-    return out
-
-
-def _chunk(rankings: Sequence[Ranking | None], n_units: int) -> int:
-    """Return how many resamples fit in `MEMORY`; about seven arrays of steps live at once."""
-    steps = max((r.positives.shape[0] for r in rankings if r is not None), default=0)
-    return int(np.clip(MEMORY // (8 * (3 * n_units + 7 * steps + 1)), 1, 512))
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    bootstrap_mean: float | None = None
 
 
 def percentile(estimate: float, replicates: Floats, level: float) -> Measure:
     """Put a percentile interval around an estimate.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 
     Parameters
     ----------
@@ -113,6 +67,47 @@ def percentile(estimate: float, replicates: Floats, level: float) -> Measure:
     The measure. Where more than half of the resamples are undefined it has no interval: what is
     left of them would describe a data set with more positives than there are.
     """
+    return _quantiles(estimate, replicates, ((1 - level) / 2, (1 + level) / 2))
+
+
+def bca(estimate: float, replicates: Floats, influence: Floats, level: float) -> Measure:
+    """Put a bias-corrected and accelerated interval around an estimate.
+
+    Efron, J Am Stat Assoc 82:171-185, 1987. The acceleration comes from the empirical influence
+    function (his equation 6.6) rather than from leaving units out one at a time.
+
+    Parameters
+    ----------
+    estimate, replicates, level
+        As in `percentile`.
+    influence : (n_units,)
+        The statistic's derivative by each unit's weight.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if not defined.size:
+        return percentile(estimate, replicates, level)
+    shift, acceleration = _bias(estimate, defined), _acceleration(influence)
+    if not np.isfinite(shift):
+        reason = "no interval: every resample lies on one side of the estimate"
+        lost = replicates.size - defined.size
+        return Measure(estimate, undefined=lost, reason=reason)
+    ends = [shift + ndtri((1 - level) / 2), shift + ndtri((1 + level) / 2)]
+    low, high = (float(ndtr(shift + end / (1 - acceleration * end))) for end in ends)
+    return _quantiles(estimate, replicates, (low, high))
+
+
+def _bias(estimate: float, defined: Floats) -> float:
+    """Return z0; resamples equal to the estimate count one half on each side."""
+    below = (defined < estimate).mean() + (defined == estimate).mean() / 2
+    return float(ndtri(below))
+
+
+def _acceleration(influence: Floats) -> float:
+    spread = float((influence**2).sum())
+    return float((influence**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+
+
+def _quantiles(estimate: float, replicates: Floats, at: tuple[float, float]) -> Measure:
     defined = replicates[~np.isnan(replicates)]
     lost = replicates.size - defined.size
     if not replicates.size:
@@ -120,44 +115,67 @@ def percentile(estimate: float, replicates: Floats, level: float) -> Measure:
     if lost > defined.size:
         reason = f"no interval: undefined in {lost} of {replicates.size} resamples"
         return Measure(estimate, undefined=lost, reason=reason)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, at)
     return Measure(estimate, float(low), float(high), lost)
 
 
-def one_unit_only(ranking: Ranking, unit: str) -> str | None:
-    """Say why resampling cannot show this finding's spread, or None where it can.
+CHEXZERO_LEAST: Final = 40
+"""Fewer resamples have no 2.5th percentile in CheXzero's convention."""
 
-    With one positive patient every resample that has a positive has the same one, and the
-    interval would be that of the negatives alone.
+
+def chexzero(estimate: float, replicates: Floats, level: float) -> Measure:
+    """Put CheXzero's interval around an estimate, with the mean of the resamples.
+
+    Of n sorted values the ends are the ones at ``int(n * 0.025) - 1`` and ``int(n * 0.975) - 1``,
+    counted from 0: one lower than a quantile. Undefined resamples are sorted last but counted
+    in n, so that a rare finding's upper end becomes undefined once they are more than n / 40.
     """
-    negatives = _units_with(ranking.tied) | _units_with(ranking.between)
-    for what, count in (
-        ("positive", int(_units_with(ranking.positives).sum())),
-        ("negative", int(negatives.sum())),
-    ):
-        if count == 1:
-            return f"no interval: all {what} images belong to one {unit}"
-    return None
+    ordered, n = np.sort(replicates), replicates.size  # NaN is sorted last
+    lost = int(np.isnan(ordered).sum())
+    low, high = (float(ordered[int(round(n * at, 9)) - 1]) for at in _tails(level))
+    mean = float(np.nanmean(ordered)) if lost < n else None
+    if np.isnan(low) or np.isnan(high):
+        reason = f"no interval: undefined in {lost} of {n} resamples"
+        return Measure(estimate, undefined=lost, reason=reason, bootstrap_mean=mean)
+    return Measure(estimate, low, high, lost, bootstrap_mean=mean)
 
 
-def _units_with(matrix: object) -> NDArray[np.bool_]:
-    counts: Floats = matrix.sum(axis=0)  # type: ignore[attr-defined]
-    return counts > 0
+def _tails(level: float) -> tuple[float, float]:
+    return (1 - level) / 2, (1 + level) / 2
 
 
-def measures(
-    estimates: Mapping[str, float],
-    replicates: Mapping[str, Floats],
-    level: float,
-    reason: str | None = None,
-) -> dict[str, Measure]:
-    """Put an interval around each statistic, or the reason why there is none."""
-    out = {}
-    for name, estimate in estimates.items():
-        if np.isnan(estimate):
-            out[name] = Measure(None, reason=reason)
-        elif reason is not None:
-            out[name] = Measure(estimate, reason=reason)
-        else:
-            out[name] = percentile(estimate, replicates[name], level)
-    return out
+def p_value(replicates: Floats) -> float | None:
+    """Return the two-sided p-value of a difference of zero: the percentile interval, inverted.
+
+    Twice the smaller share of resamples on either side of zero, with one added to both numbers
+    so that it is never 0 (Davison and Hinkley, 1997, section 4.2.4). None without resamples.
+
+    Parameters
+    ----------
+    replicates : (resamples,)
+        The difference in each resample, NaN where undefined.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if not defined.size or 2 * defined.size < replicates.size:
+        return None
+    beyond = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (beyond + 1) / (defined.size + 1))
+
+
+def bca_p_value(estimate: float, replicates: Floats, influence: Floats) -> float | None:
+    """Return the two-sided p-value of a difference of zero: the BCa interval, inverted.
+
+    The level at which one end of the interval reaches zero; resolved to one resample, so never
+    below 2 / (resamples + 1).
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if not defined.size or 2 * defined.size < replicates.size:
+        return None
+    shift, acceleration = _bias(estimate, defined), _acceleration(influence)
+    floor = 1 / (defined.size + 1)
+    below = float((defined < 0).mean() + (defined == 0).mean() / 2)
+    if not np.isfinite(shift):
+        return None
+    gap = float(ndtri(np.clip(below, floor, 1 - floor))) - shift
+    tail = float(ndtr(gap / (1 + acceleration * gap) - shift))
+    return min(1.0, 2 * max(floor, min(tail, 1 - tail)))

@@ -7,16 +7,16 @@ themselves differ is another question, which `Repeats.spread` answers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final, Unpack
 
 import numpy as np
 
 from hilum.errors import UsageError
-from hilum.evaluate.assess import PATIENT, Plan, Sample, sample_of
-from hilum.evaluate.intervals import Measure, percentile, replicate
-from hilum.evaluate.metrics import Floats
-from hilum.findings import Policy
+from hilum.evaluate.intervals import Measure, p_value, percentile
+from hilum.evaluate.plan import PATIENT, Plan, Settings
+from hilum.evaluate.ranking import Floats
+from hilum.evaluate.sample import Sample, sample_of, spreads
 from hilum.tables import Table
 
 STATISTIC: Final = "auroc"
@@ -48,19 +48,15 @@ def evaluate_repeats(
     scores: Sequence[Table],
     truth: Table,
     by: str | None = PATIENT,
-    *,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    policy: Policy = "ignore",
+    **settings: Unpack[Settings],
 ) -> Repeats:
     """Measure repeats of one experiment on the same images.
 
     Parameters and errors as in `hilum.evaluate`, with one table of scores per repeat.
     """
-    plan = Plan(by, bootstrap, seed, level, policy)
+    plan = _plan(by, settings)
     estimates, replicates = _measure([scores], truth, plan)
-    return _average(estimates[0], replicates[0], truth.findings, level)
+    return _average(estimates[0], replicates[0], truth.findings, plan.level)
 
 
 def compare_repeats(
@@ -68,11 +64,7 @@ def compare_repeats(
     second: Sequence[Table],
     truth: Table,
     by: str | None = PATIENT,
-    *,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    policy: Policy = "ignore",
+    **settings: Unpack[Settings],
 ) -> Repeats:
     """Measure first minus second, paired by repeat and by patient.
 
@@ -80,10 +72,13 @@ def compare_repeats(
     """
     if len(first) != len(second):
         raise UsageError(f"repeats are compared in pairs; got {len(first)} and {len(second)}")
-    plan = Plan(by, bootstrap, seed, level, policy)
+    plan = _plan(by, settings)
     estimates, replicates = _measure([first, second], truth, plan)
     gaps = replicates[0] - replicates[1]
-    return _average(estimates[0] - estimates[1], gaps, truth.findings, level)
+    found = _average(estimates[0] - estimates[1], gaps, truth.findings, plan.level)
+    defined = ~np.isnan(estimates).any(axis=(0, 1))
+    p = p_value(gaps.mean(axis=1)[:, defined].mean(axis=1)) if defined.any() else None
+    return replace(found, mean=replace(found.mean, p_value=p))
 
 
 def _measure(sides: Sequence[Sequence[Table]], truth: Table, plan: Plan) -> tuple[Floats, Floats]:
@@ -91,19 +86,26 @@ def _measure(sides: Sequence[Sequence[Table]], truth: Table, plan: Plan) -> tupl
     samples = [[_whole(table, truth, plan) for table in side] for side in sides]
     if not all(samples):
         raise UsageError("there is nothing to average: no table of scores was given")
-    estimates = np.array([[s.estimates[STATISTIC] for s in side] for side in samples])
     flat = [sample for side in samples for sample in side]
-    rankings = [ranking for sample in flat for ranking in sample.rankings]
-    drawn = replicate(rankings, flat[0].n_units, plan.bootstrap, plan.seed)[STATISTIC]
-    shape = (plan.bootstrap, *estimates.shape)  # (resamples, sides, repeats, findings)
-    return estimates, drawn.reshape(shape).swapaxes(0, 1)
+    drawn = [found[STATISTIC] for found in spreads(flat, plan)]
+    shape = (len(sides), len(samples[0]))
+    estimates = np.array([spread.estimate for spread in drawn])
+    replicates = np.stack([spread.replicates for spread in drawn])  # (side and repeat, drawn, f)
+    replicates = replicates.reshape(*shape, *replicates.shape[1:]).swapaxes(1, 2)
+    return estimates.reshape(*shape, -1), replicates
+
+
+def _plan(by: str | None, settings: Settings) -> Plan:
+    if settings.get("interval", "percentile") != "percentile":
+        raise UsageError("averages over repeats have percentile intervals only")
+    chosen: Settings = {**settings, "statistics": (STATISTIC,)}
+    return Plan(by, **chosen)
 
 
 def _whole(scores: Table, truth: Table, plan: Plan) -> Sample:
     """Join one repeat; every one must have every finding, or means would not be of one thing."""
     sample = sample_of(scores.select(truth.findings), truth, plan)
-    settings: Mapping[str, Any] = sample.settings
-    assert not settings["findings_without_scores"]
+    assert not sample.joined.unscored
     return sample
 
 

@@ -1,76 +1,43 @@
-"""What an evaluation found: `metrics.json`, `metrics.csv` and a table for the terminal."""
+"""What an evaluation found: `metrics.json`, CSV tables, and what a reader has to be told."""
 
 import csv
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from hilum.evaluate.instruments import NO_THRESHOLD
 from hilum.evaluate.intervals import Measure
-
-TITLES: Final = {"auroc": "AUROC", "average_precision": "Average precision"}
-
-_NAME_WIDTH: Final = 26  # "Enlarged Cardiomediastinum"; with the other columns, 80 in all
+from hilum.evaluate.scorecard import FindingMetrics, Scorecard
+from hilum.evaluate.text import comparison_text, scorecard_text
 
 
 @dataclass(frozen=True)
-class FindingMetrics:
-    """One finding's numbers.
-
-    Parameters
-    ----------
-    n
-        Images whose label is known.
-    positives
-        Those of them that have the finding.
-    measures
-        By statistic, ``"auroc"`` and ``"average_precision"``.
-    """
-
-    n: int
-    positives: int
-    measures: Mapping[str, Measure]
-
-
-@dataclass(frozen=True)
-class Metrics:
+class Metrics(Scorecard):
     """What `hilum.evaluate` found.
 
     Parameters
     ----------
-    findings
-        By finding, in the truth's order.
-    mean
-        By statistic: the mean over the findings where it is defined.
-    n_in_mean
-        By statistic: how many findings those are.
+    findings, mean, n_in_mean
+        As in `Scorecard`.
     settings
         Everything needed to compute this again, and what was left out.
     """
 
-    findings: Mapping[str, FindingMetrics]
-    mean: Mapping[str, Measure]
-    n_in_mean: Mapping[str, int]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``metrics.json`` (`docs/formats.md`)."""
         return {
-            "findings": {
-                name: {"n": found.n, "positives": found.positives, **_numbers(found.measures)}
-                for name, found in self.findings.items()
-            },
-            "mean": {
-                statistic: {**numbers, "findings": self.n_in_mean[statistic]}
-                for statistic, numbers in _numbers(self.mean).items()
-            },
+            **card_json(self),
             "readers": {},
             "settings": dict(self.settings),
-            "undefined": self._undefined(),
+            "undefined": self.undefined(),
         }
 
-    def _undefined(self) -> dict[str, dict[str, dict[str, Any]]]:
+    def undefined(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Return by finding and statistic why a number or an interval is missing."""
         everything = {name: found.measures for name, found in self.findings.items()}
         everything["mean"] = self.mean
         out: dict[str, dict[str, dict[str, Any]]] = {}
@@ -83,26 +50,37 @@ class Metrics:
 
     def remarks(self) -> list[str]:
         """Say in a line each what a reader of the numbers has to know."""
+        return [*self._remarks_on_settings(), *self._remarks_on_gaps()]
+
+    def _remarks_on_settings(self) -> Iterator[str]:
         settings = self.settings
-        out = []
         if settings["resampled"] == "image" and settings["bootstrap"]:
-            out.append(
+            yield (
                 "Images were resampled one by one: if patients have several, the intervals are "
                 "too narrow (name their column with --by)."
             )
         if settings["scored_without_truth"]:
-            out.append(f"{settings['scored_without_truth']} scored ids are not in the truth.")
+            yield f"{settings['scored_without_truth']} scored ids are not in the truth."
         for key, what in (
             ("findings_without_scores", "no scores"),
             ("findings_without_truth", "no truth"),
         ):
             if settings[key]:
-                out.append(f"Left out, {what}: {', '.join(settings[key])}.")
-        for name, measures in self._undefined().items():
-            entry = next(iter(measures.values()))
-            lost = f"undefined in {entry['resamples']} of {settings['bootstrap']} resamples"
-            out.append(f"{name}: {entry['reason'] or lost}.")
-        return out
+                yield f"Left out, {what}: {', '.join(settings[key])}."
+
+    def _remarks_on_gaps(self) -> Iterator[str]:
+        """Say each reason once per finding, and what holds for all findings not at all."""
+        resamples = self.settings["bootstrap"]
+        for name, measures in self.undefined().items():
+            if name == "mean":
+                continue
+            said: dict[str, None] = {}
+            for entry in measures.values():
+                lost = f"undefined in {entry['resamples']} of {resamples} resamples"
+                said.setdefault(entry["reason"] or lost)
+            said.pop(NO_THRESHOLD, None)
+            if said:
+                yield f"{name}: {'; '.join(said)}."
 
     def save(self, folder: str | Path) -> Path:
         """Write ``metrics.json`` and ``metrics.csv`` to a folder; return the folder."""
@@ -110,65 +88,60 @@ class Metrics:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_json(), indent=2, allow_nan=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as out:
-            csv.writer(out, lineterminator="\n").writerows(self._rows())
+        write_rows(folder / "metrics.csv", rows(self))
         return folder
 
-    def _rows(self) -> list[list[Any]]:
-        """Return a header and one row per finding, and one for the mean."""
-        ends = ("", "_low", "_high")
-        rows: list[list[Any]] = [
-            ["finding", "n", "positives", *(s + end for s in self.mean for end in ends)]
-        ]
-        for name, found in self.findings.items():
-            rows.append([name, found.n, found.positives, *_cells(found.measures)])
-        return [*rows, ["mean", None, None, *_cells(self.mean)]]
-
     def to_text(self) -> str:
-        """Return a table for a terminal, at most 80 columns wide."""
-        level = f"{self.settings['level']:.0%} interval"
-        lines = [
-            _line("", "", "", *(TITLES[statistic] for statistic in self.mean)),
-            _line("finding", "n", "pos.", *(f"({level})" for _ in self.mean)),
-        ]
-        for name, found in self.findings.items():
-            cells = (as_text(measure) for measure in found.measures.values())
-            lines.append(_line(name, str(found.n), str(found.positives), *cells))
-        counts = set(self.n_in_mean.values())
-        label = f"mean of {' / '.join(str(count) for count in sorted(counts))}"
-        lines.append(_line(label, "", "", *(as_text(measure) for measure in self.mean.values())))
-        return "\n".join(lines)
+        """Return tables for a terminal, at most 80 columns wide."""
+        return scorecard_text(self, self.settings["level"])
 
 
-def as_text(measure: Measure, digits: int = 3) -> str:
-    """Write a measure as ``0.838 (0.812-0.861)``, or ``undefined``."""
-    if measure.estimate is None:
-        return "undefined"
-    text = f"{measure.estimate:.{digits}f}"
-    if measure.low is None or measure.high is None:
-        return f"{text} (undefined)" if measure.reason else text
-    separator = "-" if measure.low >= 0 else " to "  # differences may be negative
-    return f"{text} ({measure.low:.{digits}f}{separator}{measure.high:.{digits}f})"
-
-
-def _line(name: str, n: str, positives: str, *cells: str) -> str:
-    numbers = "".join(f" {cell:>19}" for cell in cells)
-    return f"{_short(name)} {n:>6} {positives:>6}{numbers}".rstrip()
-
-
-def _short(name: str) -> str:
-    return f"{name if len(name) <= _NAME_WIDTH else name[: _NAME_WIDTH - 1] + '…':<{_NAME_WIDTH}}"
+def card_json(card: Scorecard) -> dict[str, Any]:
+    """Return one rater's numbers as they stand in ``metrics.json``."""
+    return {
+        "findings": {
+            name: {"n": found.n, "positives": found.positives, **_numbers(found.measures)}
+            for name, found in card.findings.items()
+        },
+        "mean": {
+            statistic: {**numbers, "findings": card.n_in_mean[statistic]}
+            for statistic, numbers in _numbers(card.mean).items()
+        },
+    }
 
 
 def _numbers(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
-    return {
-        statistic: {"estimate": m.estimate, "low": m.low, "high": m.high}
-        for statistic, m in measures.items()
-    }
+    return {statistic: measure_json(measure) for statistic, measure in measures.items()}
+
+
+def measure_json(measure: Measure) -> dict[str, Any]:
+    """Return estimate, low and high; the p-values and the bootstrap mean where there are any."""
+    out: dict[str, Any] = {"estimate": measure.estimate, "low": measure.low, "high": measure.high}
+    for name in ("p_value", "p_adjusted", "bootstrap_mean"):
+        if (value := getattr(measure, name)) is not None:
+            out[name] = value
+    return out
+
+
+def rows(card: Scorecard) -> list[list[Any]]:
+    """Return a header and one row per finding, and one for the mean."""
+    ends = ("", "_low", "_high")
+    out: list[list[Any]] = [
+        ["finding", "n", "positives", *(s + end for s in card.mean for end in ends)]
+    ]
+    for name, found in card.findings.items():
+        out.append([name, found.n, found.positives, *_cells(found.measures)])
+    return [*out, ["mean", None, None, *_cells(card.mean)]]
 
 
 def _cells(measures: Mapping[str, Measure]) -> list[float | None]:
     return [number for m in measures.values() for number in (m.estimate, m.low, m.high)]
+
+
+def write_rows(path: Path, content: Sequence[Sequence[Any]]) -> None:
+    """Write a CSV file; None is an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(content)
 
 
 @dataclass(frozen=True)
@@ -180,8 +153,8 @@ class Comparison:
     first, second
         Each table's own metrics.
     difference
-        First minus second, with intervals from the same resamples of the same patients: far
-        narrower than the two intervals side by side suggest.
+        First minus second, with intervals and p-values from the same resamples of the same
+        patients: far narrower than the two intervals side by side suggest.
     """
 
     first: Metrics
@@ -198,17 +171,8 @@ class Comparison:
 
     def to_text(self, statistic: str = "auroc") -> str:
         """Return a table of one statistic for a terminal, at most 80 columns wide."""
-        level = f"({self.difference.settings['level']:.0%} interval)"
-        lines = [
-            f"{TITLES[statistic]:<{_NAME_WIDTH}} {'first':>9} {'second':>9} {'difference':>27}",
-            f"{'':<{_NAME_WIDTH}} {'':>9} {'':>9} {level:>27}",
-        ]
-        for name in (*self.difference.findings, None):
-            trio = [
-                (m.mean if name is None else m.findings[name].measures)[statistic]
-                for m in (self.first, self.second, self.difference)
-            ]
-            first, second = (as_text(Measure(measure.estimate)) for measure in trio[:2])
-            label = _short(name or f"mean of {self.difference.n_in_mean[statistic]}")
-            lines.append(f"{label} {first:>9} {second:>9} {as_text(trio[2]):>27}")
-        return "\n".join(lines)
+        level = self.difference.settings["level"]
+        return comparison_text((self.first, self.second, self.difference), statistic, level)
+
+
+__all__ = ["Comparison", "FindingMetrics", "Metrics", "card_json", "measure_json", "rows"]

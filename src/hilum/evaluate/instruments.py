@@ -1,0 +1,87 @@
+"""What measures one finding, and why the rest of its statistics is undefined."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilum.evaluate import decisions, ranking
+from hilum.evaluate.draws import Instrument
+from hilum.evaluate.plan import Plan
+from hilum.evaluate.ranking import Floats, RankStatistic
+from hilum.evaluate.units import Units
+
+NO_THRESHOLD = "no threshold was given"
+
+_NEEDS_POSITIVES = ("auroc", "average_precision", "partial_auroc", "f1", "mcc", "sensitivity")
+_NEEDS_NEGATIVES = ("auroc", "average_precision", "partial_auroc", "mcc", "specificity")
+
+
+def instruments_of(
+    scores: Floats,
+    labels: NDArray[np.float32],
+    threshold: float | None,
+    units: Units,
+    plan: Plan,
+) -> tuple[list[Instrument], dict[str, str]]:
+    """Make a finding's instruments.
+
+    Parameters
+    ----------
+    scores, labels : (n_images,)
+        Labels are 1, 0 or NaN; where one is known, so is the score.
+    threshold
+        A score at or above it is a positive reading; None for no readings.
+    units, plan
+        What is resampled, and what is wanted.
+
+    Returns
+    -------
+    The instruments, and by statistic why it has none.
+    """
+    places = (units.numbers, units.count)
+    made: list[Instrument] = []
+    why: dict[str, str] = {}
+    if statistics := _rank_statistics(plan):
+        if reason := one_class(labels):
+            why |= dict.fromkeys(statistics, reason)
+        else:
+            made.append(ranking.rank(scores, labels, *places, statistics))
+    if any(name in plan.wanted() for name in decisions.STATISTICS):
+        if threshold is None:
+            why |= dict.fromkeys(decisions.STATISTICS, NO_THRESHOLD)
+        else:
+            called = np.where(np.isnan(scores), np.nan, scores >= threshold)
+            made.append(decisions.decide(called, labels, *places))
+    return made, why
+
+
+def _rank_statistics(plan: Plan) -> Mapping[str, RankStatistic]:
+    everything = dict(ranking.STATISTICS)
+    if plan.max_fpr is not None:
+        everything["partial_auroc"] = ranking.partial_area(plan.max_fpr)
+    return {name: everything[name] for name in plan.wanted() if name in everything}
+
+
+def one_class(labels: NDArray[np.float32]) -> str | None:
+    """Say which class is missing among the known labels, or None where both are there."""
+    known = labels[~np.isnan(labels)]
+    for value, word in ((1, "positive"), (0, "negative")):
+        if not (known == value).any():
+            return f"none of the {known.size} known labels is {word}"
+    return None
+
+
+def one_unit_only(labels: NDArray[np.float32], units: Units, statistic: str) -> str | None:
+    """Say why resampling cannot show a statistic's spread, or None where it can.
+
+    With one positive patient every resample that has a positive has the same one, and the
+    interval would be that of the negatives alone.
+    """
+    for value, word, needing in (
+        (1, "positive", _NEEDS_POSITIVES),
+        (0, "negative", _NEEDS_NEGATIVES),
+    ):
+        if statistic in needing and np.unique(units.numbers[labels == value]).size == 1:
+            return f"no interval: all {word} images belong to one {units.singular}"
+    return None
