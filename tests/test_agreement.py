@@ -11,6 +11,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score, matthews_corrcoef
 
 from hilum.errors import UsageError
 from hilum.evaluate.agreement import Agreement, Cells, agree, kappa, majority
+from hilum.evaluate.draws import Draws, Instrument, influence, replicate
 from hilum.tables import Table, read_table
 
 Floats = NDArray[np.float64]
@@ -132,6 +133,16 @@ def test_influence_is_the_derivative_by_a_units_weight(seed: int, n_readers: int
     influence = agreement.influence()["kappa"]
     np.testing.assert_allclose(influence, (up - down) / (2 * step), atol=1e-7)
     np.testing.assert_allclose(influence.sum(), 0, atol=1e-12)
+
+
+def test_kappa_is_an_instrument_like_any_other() -> None:
+    answers = readings(0, 3, 400, unknown=0)
+    panel: Instrument = agree(answers)
+    drawn = replicate([[panel]], Draws(400, 500), panel.names)["kappa"]
+    assert drawn.shape == (500, 1)
+    assert np.sqrt((influence([[panel]], 400, panel.names)["kappa"] ** 2).sum()) == pytest.approx(
+        drawn.std(), rel=0.1
+    )
 
 
 @given(st.integers(0, 10**6), st.integers(2, 4), st.integers(2, 40))

@@ -312,6 +312,7 @@ def test_two_readers_are_enough() -> None:
 def test_one_fixed_reader_is_a_paired_comparison() -> None:
     study = compare_modalities([[0.9], [0.8]], [[0.02, 0.005], [0.005, 0.01]], readers="fixed")
     assert study.difference.standard_error == pytest.approx(math.sqrt(0.02))
+    assert study.scope == "the one reader of this study, on cases like these"
     assert (study.components.cov2, study.components.interaction) == (None, None)
     assert study.components.cov1 == pytest.approx(0.005)
     same = compare_model([0.9, 0.8], [[0.02, 0.005], [0.005, 0.01]], readers="fixed")

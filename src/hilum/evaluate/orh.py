@@ -142,7 +142,8 @@ class ReaderStudy:
         """Whom the result speaks of."""
         if self.readers == "random":
             return f"readers like these {self.n_readers}, on cases like these"
-        return f"the {self.n_readers} readers of this study, on cases like these"
+        whom = "one reader" if self.n_readers == 1 else f"{self.n_readers} readers"
+        return f"the {whom} of this study, on cases like these"
 
     def to_json(self) -> dict[str, Any]:
         """Return every number for a JSON file; `df` is null for a normal distribution."""
