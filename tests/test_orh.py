@@ -301,14 +301,6 @@ def test_a_modality_against_itself_has_no_interval_and_says_why(readers: Readers
     assert study.first.reason is None
 
 
-def test_two_readers_are_enough() -> None:
-    theta, covariance = draw(8, 4)
-    expected = reference.two_modalities(theta.reshape(2, 2), covariance, 0.95)
-    found = compare_modalities(theta.reshape(2, 2), covariance).difference
-    assert found.df == pytest.approx(expected.ddf)
-    assert found.df >= 1
-
-
 def test_one_fixed_reader_is_a_paired_comparison() -> None:
     study = compare_modalities([[0.9], [0.8]], [[0.02, 0.005], [0.005, 0.01]], readers="fixed")
     assert study.difference.standard_error == pytest.approx(math.sqrt(0.02))
