@@ -1,20 +1,30 @@
 """What measures one finding, and why the rest of its statistics is undefined."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hilum.evaluate import decisions, ranking
+from hilum.evaluate.calibration import Probabilities, why_not_probabilities
 from hilum.evaluate.draws import Instrument
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.ranking import Floats, RankStatistic
 from hilum.evaluate.units import Units
 
-NO_THRESHOLD = "no threshold was given"
+PROBABILITY: Final = ("brier", "ece")
+NO_THRESHOLD: Final = "no threshold was given"
 
-_NEEDS_POSITIVES = ("auroc", "average_precision", "partial_auroc", "f1", "mcc", "sensitivity")
-_NEEDS_NEGATIVES = ("auroc", "average_precision", "partial_auroc", "mcc", "specificity")
+_NEEDS_POSITIVES: Final = (
+    "auroc",
+    "average_precision",
+    "partial_auroc",
+    "f1",
+    "mcc",
+    "sensitivity",
+)
+_NEEDS_NEGATIVES: Final = ("auroc", "average_precision", "partial_auroc", "mcc", "specificity")
 
 
 def instruments_of(
@@ -53,6 +63,11 @@ def instruments_of(
         else:
             called = np.where(np.isnan(scores), np.nan, scores >= threshold)
             made.append(decisions.decide(called, labels, *places))
+    if any(name in plan.wanted() for name in PROBABILITY):
+        if reason := why_not_probabilities(scores[~np.isnan(labels)]):
+            why |= dict.fromkeys(PROBABILITY, reason)
+        else:
+            made.append(Probabilities.of(scores, labels, units.numbers, plan.bins, units.count))
     return made, why
 
 

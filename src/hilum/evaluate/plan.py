@@ -1,6 +1,7 @@
 """How an evaluation is done: its settings, checked."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final, TypedDict, get_args
 
 from hilum.errors import UsageError
@@ -130,9 +131,14 @@ class Plan:
                 "leave seed and stratify out"
             )
 
+    def only(self, names: Iterable[str]) -> "Plan":
+        """Return the same plan for these statistics, as far as they are wanted."""
+        kept = tuple(name for name in names if name in self.wanted())
+        return replace(self, statistics=kept)
+
     def wanted(self) -> tuple[str, ...]:
         """Return the statistics to compute, in the order of every table."""
-        chosen = self.statistics or STATISTICS
+        chosen = STATISTICS if self.statistics is None else self.statistics
         return tuple(
             name
             for name in STATISTICS

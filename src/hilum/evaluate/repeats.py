@@ -16,7 +16,8 @@ from hilum.errors import UsageError
 from hilum.evaluate.intervals import Measure, p_value, percentile
 from hilum.evaluate.plan import PATIENT, Plan, Settings
 from hilum.evaluate.ranking import Floats
-from hilum.evaluate.sample import Sample, sample_of, spreads
+from hilum.evaluate.rater import resampled
+from hilum.evaluate.sample import Sample, sample_of
 from hilum.tables import Table
 
 STATISTIC: Final = "auroc"
@@ -87,7 +88,7 @@ def _measure(sides: Sequence[Sequence[Table]], truth: Table, plan: Plan) -> tupl
     if not all(samples):
         raise UsageError("there is nothing to average: no table of scores was given")
     flat = [sample for side in samples for sample in side]
-    drawn = [found[STATISTIC] for found in spreads(flat, plan)]
+    drawn = [rater.drawn[STATISTIC] for rater in resampled(flat, plan)]
     shape = (len(sides), len(samples[0]))
     estimates = np.array([spread.estimate for spread in drawn])
     replicates = np.stack([spread.replicates for spread in drawn])  # (side and repeat, drawn, f)

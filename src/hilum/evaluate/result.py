@@ -1,16 +1,28 @@
 """What an evaluation found: `metrics.json`, CSV tables, and what a reader has to be told."""
 
-import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hilum.evaluate.instruments import NO_THRESHOLD
-from hilum.evaluate.intervals import Measure
-from hilum.evaluate.scorecard import FindingMetrics, Scorecard
+from hilum.evaluate.layout import (
+    card_json,
+    panel_json,
+    reader_rows,
+    rows,
+    subgroup_json,
+    subgroup_rows,
+    undefined,
+    write_rows,
+)
+from hilum.evaluate.panel import Panel
+from hilum.evaluate.recalibration import Calibration
+from hilum.evaluate.scorecard import Scorecard
+from hilum.evaluate.subgroups import Subgroup
 from hilum.evaluate.text import comparison_text, scorecard_text
+from hilum.evaluate.thresholds import Thresholds, write_thresholds
 
 
 @dataclass(frozen=True)
@@ -23,34 +35,54 @@ class Metrics(Scorecard):
         As in `Scorecard`.
     settings
         Everything needed to compute this again, and what was left out.
+    thresholds, calibration
+        What was tuned, and on what; None where nothing was.
+    uncalibrated
+        Brier score and calibration error of the scores as they came, where they were calibrated.
+    panel
+        The readers, and the model against them.
+    subgroups
+        By column and group.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
+    calibration: Calibration | None = None
+    uncalibrated: Scorecard | None = None
+    panel: Panel | None = None
+    subgroups: Mapping[str, Mapping[str, Subgroup]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``metrics.json`` (`docs/formats.md`)."""
         return {
             **card_json(self),
-            "readers": {},
+            **panel_json(self.panel),
+            "subgroups": {
+                column: {name: subgroup_json(group) for name, group in groups.items()}
+                for column, groups in self.subgroups.items()
+            },
+            "thresholds": self.thresholds.to_json() if self.thresholds else None,
+            "calibration": self._calibration_json(),
             "settings": dict(self.settings),
-            "undefined": self.undefined(),
+            "undefined": undefined(self),
         }
 
-    def undefined(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Return by finding and statistic why a number or an interval is missing."""
-        everything = {name: found.measures for name, found in self.findings.items()}
-        everything["mean"] = self.mean
-        out: dict[str, dict[str, dict[str, Any]]] = {}
-        for name, measures in everything.items():
-            for statistic, measure in measures.items():
-                if measure.reason is not None or measure.undefined:
-                    entry = {"reason": measure.reason, "resamples": measure.undefined}
-                    out.setdefault(name, {})[statistic] = entry
-        return out
+    def _calibration_json(self) -> dict[str, Any] | None:
+        if self.calibration is None:
+            return None
+        before = card_json(self.uncalibrated) if self.uncalibrated else None
+        return {**self.calibration.to_json(), "before": before}
 
     def remarks(self) -> list[str]:
         """Say in a line each what a reader of the numbers has to know."""
-        return [*self._remarks_on_settings(), *self._remarks_on_gaps()]
+        tuned = [part for part in (self.calibration, self.thresholds) if part is not None]
+        said = [line for part in tuned for line in part.remarks()]
+        return [
+            *dict.fromkeys(said),
+            *self._remarks_on_settings(),
+            *self._remarks_on_readers(),
+            *self._remarks_on_gaps(),
+        ]
 
     def _remarks_on_settings(self) -> Iterator[str]:
         settings = self.settings
@@ -68,10 +100,22 @@ class Metrics(Scorecard):
             if settings[key]:
                 yield f"Left out, {what}: {', '.join(settings[key])}."
 
+    def _remarks_on_readers(self) -> Iterator[str]:
+        if self.panel is None:
+            return
+        own, shared = len(self.findings), len(self.panel.mean.findings)
+        if shared < own:
+            yield f"Means of readers are over the {shared} findings that all tables share."
+        if self.panel.difference is None:
+            yield (
+                "The model is not compared with the readers: it has no thresholds "
+                "(choose some with --threshold)."
+            )
+
     def _remarks_on_gaps(self) -> Iterator[str]:
         """Say each reason once per finding, and what holds for all findings not at all."""
         resamples = self.settings["bootstrap"]
-        for name, measures in self.undefined().items():
+        for name, measures in undefined(self).items():
             if name == "mean":
                 continue
             said: dict[str, None] = {}
@@ -83,65 +127,30 @@ class Metrics(Scorecard):
                 yield f"{name}: {'; '.join(said)}."
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``metrics.json`` and ``metrics.csv`` to a folder; return the folder."""
+        """Write ``metrics.json`` and the CSV tables to a folder; return the folder.
+
+        ``metrics.csv`` has the scores' own numbers, ``readers.csv`` and ``subgroups.csv`` those of
+        readers and subgroups, where there are any; ``thresholds.csv`` and ``calibration.json``
+        can be used again.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.to_json(), indent=2, allow_nan=False)
         (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
         write_rows(folder / "metrics.csv", rows(self))
+        if self.panel is not None:
+            write_rows(folder / "readers.csv", reader_rows(self.panel))
+        if self.subgroups:
+            write_rows(folder / "subgroups.csv", subgroup_rows(self.subgroups))
+        if self.thresholds is not None:
+            write_thresholds(self.thresholds, folder / "thresholds.csv")
+        if self.calibration is not None:
+            self.calibration.save(folder / "calibration.json")
         return folder
 
     def to_text(self) -> str:
         """Return tables for a terminal, at most 80 columns wide."""
         return scorecard_text(self, self.settings["level"])
-
-
-def card_json(card: Scorecard) -> dict[str, Any]:
-    """Return one rater's numbers as they stand in ``metrics.json``."""
-    return {
-        "findings": {
-            name: {"n": found.n, "positives": found.positives, **_numbers(found.measures)}
-            for name, found in card.findings.items()
-        },
-        "mean": {
-            statistic: {**numbers, "findings": card.n_in_mean[statistic]}
-            for statistic, numbers in _numbers(card.mean).items()
-        },
-    }
-
-
-def _numbers(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
-    return {statistic: measure_json(measure) for statistic, measure in measures.items()}
-
-
-def measure_json(measure: Measure) -> dict[str, Any]:
-    """Return estimate, low and high; the p-values and the bootstrap mean where there are any."""
-    out: dict[str, Any] = {"estimate": measure.estimate, "low": measure.low, "high": measure.high}
-    for name in ("p_value", "p_adjusted", "bootstrap_mean"):
-        if (value := getattr(measure, name)) is not None:
-            out[name] = value
-    return out
-
-
-def rows(card: Scorecard) -> list[list[Any]]:
-    """Return a header and one row per finding, and one for the mean."""
-    ends = ("", "_low", "_high")
-    out: list[list[Any]] = [
-        ["finding", "n", "positives", *(s + end for s in card.mean for end in ends)]
-    ]
-    for name, found in card.findings.items():
-        out.append([name, found.n, found.positives, *_cells(found.measures)])
-    return [*out, ["mean", None, None, *_cells(card.mean)]]
-
-
-def _cells(measures: Mapping[str, Measure]) -> list[float | None]:
-    return [number for m in measures.values() for number in (m.estimate, m.low, m.high)]
-
-
-def write_rows(path: Path, content: Sequence[Sequence[Any]]) -> None:
-    """Write a CSV file; None is an empty cell."""
-    with path.open("w", encoding="utf-8", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(content)
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,3 @@ class Comparison:
         """Return a table of one statistic for a terminal, at most 80 columns wide."""
         level = self.difference.settings["level"]
         return comparison_text((self.first, self.second, self.difference), statistic, level)
-
-
-__all__ = ["Comparison", "FindingMetrics", "Metrics", "card_json", "measure_json", "rows"]

@@ -1,24 +1,22 @@
 """From two tables to estimates: join by id and name, decide about uncertain labels, measure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import TableError
+from hilum.evaluate.decisions import STATISTICS as DECISIONS
 from hilum.evaluate.decisions import WHY_UNDEFINED
-from hilum.evaluate.draws import Draws, Instrument, influence, replicate
+from hilum.evaluate.draws import Instrument
 from hilum.evaluate.instruments import instruments_of, one_unit_only
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.ranking import Floats
-from hilum.evaluate.spread import Spread
 from hilum.evaluate.units import Units, units_of
 from hilum.findings import Policy, apply_policy
 from hilum.tables import Aligned, Table, align
-
-_CHEXZERO_FILLS: Final = {"f1": 1.0, "mcc": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +29,8 @@ class Sample:
         Their names, in the truth's order.
     n, positives
         Images with a known label, and those that have the finding.
+    labels : (n_images, n_findings)
+        The truth after the policy: 1, 0 or NaN.
     instruments
         What measures each finding.
     estimates
@@ -46,11 +46,26 @@ class Sample:
     findings: tuple[str, ...]
     n: Sequence[int]
     positives: Sequence[int]
+    labels: NDArray[np.float32]
     instruments: Sequence[Sequence[Instrument]]
     estimates: Mapping[str, Floats]
     reasons: Mapping[str, Sequence[str | None]]
     joined: Aligned
     units: Units
+
+    def select(self, findings: Sequence[str]) -> "Sample":
+        """Return these findings, in this order."""
+        at = [self.findings.index(name) for name in findings]
+        return replace(
+            self,
+            findings=tuple(findings),
+            n=[self.n[i] for i in at],
+            positives=[self.positives[i] for i in at],
+            labels=self.labels[:, at],
+            instruments=[self.instruments[i] for i in at],
+            estimates={name: values[at] for name, values in self.estimates.items()},
+            reasons={name: [why[i] for i in at] for name, why in self.reasons.items()},
+        )
 
     def settings(self, plan: Plan) -> dict[str, Any]:
         """Return what made the numbers, as ``metrics.json`` keeps it."""
@@ -90,29 +105,62 @@ def sample_of(
         Where False, the truth is taken for unknown; the units stay as they are.
     """
     joined = align(scores, truth)
-    units = units_of(joined.truth, plan)
     labels = known_labels(joined.truth, plan.policy)
     if rows is not None:
         labels[~rows] = np.nan
-    known = ~np.isnan(labels)
+    return _sample(joined, labels, units_of(joined.truth, plan), plan, thresholds or {})
+
+
+def readings_of(readings: Table, truth: Table, plan: Plan) -> Sample:
+    """Join a radiologist's table to the truth and measure every finding of both.
+
+    Parameters
+    ----------
+    readings
+        1, 0, -1 (uncertain, by the plan's policy) or NaN: not read. Those images take no part
+        for that finding.
+    truth, plan
+        As in `hilum.evaluate`.
+
+    Raises
+    ------
+    TableError
+        As in `hilum.evaluate`, or if a reading is anything else.
+    """
+    joined = align(readings, truth)
+    called = label_values(joined.scores, plan.policy, "reading")
+    labels = known_labels(joined.truth, plan.policy)
+    labels[np.isnan(called)] = np.nan
+    joined = replace(joined, scores=replace(joined.scores, values=called.astype(np.float64)))
+    plan = plan.only(DECISIONS)
+    thresholds = dict.fromkeys(joined.truth.findings, 0.5)
+    return _sample(joined, labels, units_of(joined.truth, plan), plan, thresholds)
+
+
+def _sample(
+    joined: Aligned,
+    labels: NDArray[np.float32],
+    units: Units,
+    plan: Plan,
+    thresholds: Mapping[str, float],
+) -> Sample:
     made: list[Sequence[Instrument]] = []
     whys: list[Mapping[str, str]] = []
     for at, name in enumerate(joined.truth.findings):
-        if reason := _nothing_to_measure(joined.scores, name, known[:, at]):
+        if reason := _nothing_to_measure(joined.scores, name, ~np.isnan(labels[:, at])):
             made.append([])
             whys.append(dict.fromkeys(plan.wanted(), reason))
             continue
-        column = joined.scores.values[:, at]
-        instruments, why = instruments_of(
-            column, labels[:, at], (thresholds or {}).get(name), units, plan
-        )
+        column, limit = joined.scores.values[:, at], thresholds.get(name)
+        instruments, why = instruments_of(column, labels[:, at], limit, units, plan)
         made.append(instruments)
         whys.append(why)
-    estimates = _measure_once(made, units, plan)
+    estimates = measure_once(made, units.count, plan.wanted())
     return Sample(
         findings=joined.truth.findings,
-        n=known.sum(axis=0).tolist(),
+        n=(~np.isnan(labels)).sum(axis=0).tolist(),
         positives=(labels == 1).sum(axis=0).tolist(),
+        labels=labels,
         instruments=made,
         estimates=estimates,
         reasons=_reasons(estimates, whys, labels, units),
@@ -137,11 +185,12 @@ def _nothing_to_measure(scores: Table, finding: str, known: NDArray[np.bool_]) -
     return None
 
 
-def _measure_once(
-    findings: Sequence[Sequence[Instrument]], units: Units, plan: Plan
+def measure_once(
+    findings: Sequence[Sequence[Instrument]], n_units: int, names: Sequence[str]
 ) -> dict[str, Floats]:
-    ones = np.ones((units.count, 1))
-    estimates = {name: np.full(len(findings), np.nan) for name in plan.wanted()}
+    """Return each statistic of all images, (n_findings,) each, NaN where undefined."""
+    ones = np.ones((n_units, 1))
+    estimates = {name: np.full(len(findings), np.nan) for name in names}
     for at, instruments in enumerate(findings):
         for instrument in instruments:
             for name, values in instrument.measure(ones).items():
@@ -169,39 +218,17 @@ def _reasons(
 
 def known_labels(truth: Table, policy: Policy) -> NDArray[np.float32]:
     """Return a truth's 1, 0 and NaN after the policy; refuse anything that is no label."""
-    strange = ~np.isnan(truth.values) & ~np.isin(truth.values, (1, 0, -1))
+    return label_values(truth, policy, "truth")
+
+
+def label_values(table: Table, policy: Policy, what: str) -> NDArray[np.float32]:
+    """Return a table's 1, 0 and NaN after the policy; refuse anything that is no label."""
+    strange = ~np.isnan(table.values) & ~np.isin(table.values, (1, 0, -1))
     if strange.any():
         row, column = np.argwhere(strange)[0]
         raise TableError(
-            f"the truth of {truth.ids[row]!r} for {truth.findings[column]} is "
-            f"{truth.values[row, column]:g}: expected 1, 0, -1 (uncertain) or nothing; "
+            f"the {what} of {table.ids[row]!r} for {table.findings[column]} is "
+            f"{table.values[row, column]:g}: expected 1, 0, -1 (uncertain) or nothing; "
             "are the two tables in the right order?"
         )
-    return apply_policy(truth.values, policy)
-
-
-def spreads(samples: Sequence[Sample], plan: Plan) -> list[dict[str, Spread]]:
-    """Resample several raters of the same images together.
-
-    Returns
-    -------
-    For each sample, its statistics with their spread.
-    """
-    units = samples[0].units
-    draws = Draws(units.count, plan.bootstrap, plan.seed, units.strata, plan.interval == "chexzero")
-    every = [made for sample in samples for made in sample.instruments]
-    names = list(dict.fromkeys(name for sample in samples for name in sample.estimates))
-    replicates = replicate(every, draws, names)
-    if plan.interval == "chexzero":
-        for name, value in _CHEXZERO_FILLS.items():  # as its code does where they are undefined
-            if name in replicates:
-                replicates[name] = np.nan_to_num(replicates[name], nan=value)
-    influences = influence(every, units.count, names) if plan.interval == "bca" else None
-    out, start = [], 0
-    for sample in samples:
-        own = slice(start, start + len(sample.findings))
-        start = own.stop
-        out.append({name: Spread(values, replicates[name][:, own],
-                                 None if influences is None else influences[name][:, own])
-                    for name, values in sample.estimates.items()})  # fmt: skip
-    return out
+    return apply_policy(table.values, policy)

@@ -1,15 +1,16 @@
 """Numbers with intervals for every finding of one rater, and for the mean over findings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hilum.evaluate.formulas import put_formulas
 from hilum.evaluate.intervals import Measure
+from hilum.evaluate.multiplicity import holm
 from hilum.evaluate.plan import Plan
-from hilum.evaluate.sample import Sample
-from hilum.evaluate.spread import Spread, difference, to_measure
+from hilum.evaluate.rater import Rater
+from hilum.evaluate.spread import Spread, to_measure
 
 
 @dataclass(frozen=True)
@@ -50,58 +51,50 @@ class Scorecard:
     n_in_mean: Mapping[str, int]
 
 
-def scorecard(
-    sample: Sample, drawn: Mapping[str, Spread], plan: Plan, *, tested: bool = False
-) -> Scorecard:
-    """Put intervals around everything that was measured.
-
-    Parameters
-    ----------
-    sample
-        Counts and reasons.
-    drawn
-        By statistic, the estimates with their spread.
-    plan
-        Which intervals.
-    tested
-        Whether the estimates are differences, to be tested against zero.
-    """
-    findings = {}
-    for at, name in enumerate(sample.findings):
-        found = {
-            statistic: to_measure(spread, at, plan, sample.reasons[statistic][at], tested=tested)
-            for statistic, spread in drawn.items()
-        }
-        findings[name] = FindingMetrics(sample.n[at], sample.positives[at], found)
-    mean = {
-        statistic: mean_measure(spread, sample.units.count, plan, tested=tested)
-        for statistic, spread in drawn.items()
+def scorecard(rater: Rater, plan: Plan) -> Scorecard:
+    """Put the intervals of a plan around everything that was measured of one rater."""
+    sample = rater.sample
+    measures = {
+        statistic: [
+            to_measure(spread, at, plan, sample.reasons[statistic][at], tested=rater.tested)
+            for at in range(len(sample.findings))
+        ]
+        for statistic, spread in rater.drawn.items()
     }
-    n_in_mean = {statistic: int(spread.defined.sum()) for statistic, spread in drawn.items()}
-    return Scorecard(findings, mean, n_in_mean)
+    means = {
+        statistic: _mean_measure(spread, sample.units.count, plan, tested=rater.tested)
+        for statistic, spread in rater.drawn.items()
+    }
+    if plan.interval == "delong":
+        put_formulas(rater, plan, measures, means)
+    if plan.holm and rater.tested:
+        measures = {name: _corrected(row) for name, row in measures.items()}
+    findings = {
+        name: FindingMetrics(
+            sample.n[at],
+            sample.positives[at],
+            {statistic: row[at] for statistic, row in measures.items()},
+        )
+        for at, name in enumerate(sample.findings)
+    }
+    n_in_mean = {name: int(spread.defined.sum()) for name, spread in rater.drawn.items()}
+    return Scorecard(findings, means, n_in_mean)
 
 
-def mean_measure(spread: Spread, n_units: int, plan: Plan, *, tested: bool = False) -> Measure:
+def _mean_measure(spread: Spread, n_units: int, plan: Plan, *, tested: bool) -> Measure:
     """Average a statistic over the findings where it is defined."""
-    kept: NDArray[np.bool_] = spread.defined
+    kept = spread.defined
     if not kept.any():
         return Measure(None, reason="no finding is defined")
     reason = "no interval: there is one unit only" if n_units == 1 else None
     return to_measure(spread.take(kept).mean(), 0, plan, reason, tested=tested)
 
 
-def minus(
-    samples: Sequence[Sample], drawn: Sequence[Mapping[str, Spread]], plan: Plan
-) -> Scorecard:
-    """Subtract the second of two raters from the first, finding by finding."""
-    first, second = samples
-    reasons = {
-        name: [a or b for a, b in zip(first.reasons[name], second.reasons[name], strict=True)]
-        for name in first.reasons
-    }
-    gaps = difference(*drawn)
-    estimates = {name: spread.estimate for name, spread in gaps.items()}
-    paired = Sample(
-        first.findings, first.n, first.positives, (), estimates, reasons, first.joined, first.units
-    )
-    return scorecard(paired, gaps, plan, tested=True)
+def _corrected(row: Sequence[Measure]) -> list[Measure]:
+    """Correct one statistic's p-values for the number of findings that were tested."""
+    values = [np.nan if m.p_value is None else m.p_value for m in row]
+    adjusted = holm(values)
+    return [
+        measure if np.isnan(p) else replace(measure, p_adjusted=float(p))
+        for measure, p in zip(row, adjusted, strict=True)
+    ]

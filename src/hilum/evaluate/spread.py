@@ -5,7 +5,7 @@ same patients. Their resamples are the same sums resample by resample, and their
 the same sums patient by patient, so that every sum is as easily given an interval as one finding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,11 +73,6 @@ def average(spreads: Sequence[Spread]) -> Spread:
         np.mean([spread.replicates for spread in spreads], axis=0),
         np.mean(influences, axis=0) if len(influences) == len(spreads) else None,
     )
-
-
-def difference(first: Mapping[str, Spread], second: Mapping[str, Spread]) -> dict[str, Spread]:
-    """Subtract statistic by statistic."""
-    return {name: first[name] - second[name] for name in first if name in second}
 
 
 def to_measure(

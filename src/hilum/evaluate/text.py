@@ -21,13 +21,11 @@ TITLES: Final = {
     "kappa": "Kappa",
 }
 
-_PAIRS: Final = (
+_PAIRS: Final = (  # on the screen; the files have everything
     ("auroc", "average_precision"),
     ("partial_auroc",),
     ("f1", "mcc"),
     ("sensitivity", "specificity"),
-    ("ppv", "npv"),
-    ("brier", "ece"),
 )
 _NAME_WIDTH: Final = 26  # "Enlarged Cardiomediastinum"; with the other columns, 80 in all
 
@@ -44,13 +42,14 @@ def as_text(measure: Measure, digits: int = 3) -> str:
 
 
 def scorecard_text(card: Scorecard, level: float) -> str:
-    """Return a table for each two statistics that are defined anywhere; the first two always."""
-    tables: list[str] = []
-    for pair in _PAIRS:
-        shown = tuple(name for name in pair if name in card.mean)
-        if shown and (not tables or any(card.n_in_mean[name] for name in shown)):
-            tables.append("\n".join(_table(card, shown, level)))
-    return "\n\n".join(tables)
+    """Return a table for each two statistics of the main ones, the rest only if asked for alone.
+
+    Statistics that are defined for no finding are left out, unless nothing would be left.
+    """
+    pairs = [tuple(name for name in pair if name in card.mean) for pair in _PAIRS]
+    pairs = [pair for pair in pairs if pair] or [tuple(card.mean)[:2]]
+    defined = [pair for pair in pairs if any(card.n_in_mean[name] for name in pair)]
+    return "\n\n".join("\n".join(_table(card, pair, level)) for pair in defined or pairs[:1])
 
 
 def _table(card: Scorecard, statistics: tuple[str, ...], level: float) -> Iterator[str]:
