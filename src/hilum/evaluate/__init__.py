@@ -5,7 +5,7 @@ resampling, `result` what comes out; `repeats` averages several draws of one exp
 """
 
 from hilum.evaluate.assess import compare, evaluate, read_pair
-from hilum.evaluate.intervals import Measure
+from hilum.evaluate.intervals import Interval, Measure
 from hilum.evaluate.metrics import (
     auroc,
     average_precision,
@@ -20,6 +20,7 @@ from hilum.evaluate.scorecard import FindingMetrics
 __all__ = [
     "Comparison",
     "FindingMetrics",
+    "Interval",
     "Measure",
     "Metrics",
     "Plan",
