@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats, Floats], float]
+Measured = Callable[[Floats], dict[str, Floats]]
 
 
 def auroc_by_pairs(scores: Floats, truth: Floats) -> float:
@@ -33,6 +34,36 @@ def average_precision_by_thresholds(scores: Floats, truth: Floats) -> float:
         total += gained * found / float(called.sum())
         recall += gained
     return total
+
+
+def partial_auroc_by_trapezoids(scores: Floats, truth: Floats, max_fpr: float) -> float:
+    """Walk the ROC curve score by score; add trapezoids until `max_fpr`; put on AUROC's scale."""
+    positives, negatives = scores[truth == 1], scores[truth == 0]
+    if not positives.size or not negatives.size:
+        return float("nan")
+    area, fpr, tpr = 0.0, 0.0, 0.0
+    for threshold in sorted({*positives.tolist(), *negatives.tolist()}, reverse=True):
+        next_fpr = float((negatives >= threshold).mean())
+        next_tpr = float((positives >= threshold).mean())
+        if next_fpr > max_fpr:  # the last piece is cut off on its straight line
+            height = tpr + (next_tpr - tpr) * (max_fpr - fpr) / (next_fpr - fpr)
+            area += (max_fpr - fpr) * (tpr + height) / 2
+            break
+        area += (next_fpr - fpr) * (tpr + next_tpr) / 2
+        fpr, tpr = next_fpr, next_tpr
+    chance, perfect = max_fpr**2 / 2, max_fpr
+    return 0.5 * (1 + (area - chance) / (perfect - chance))
+
+
+def slopes_by_differences(measure: Measured, n_units: int, step: float = 1e-4) -> dict[str, Floats]:
+    """Move one unit's weight at a time a little up and down from 1."""
+    slopes: dict[str, list[float]] = {}
+    for unit in range(n_units):
+        weights = np.ones((n_units, 2))
+        weights[unit] += (step, -step)
+        for name, (up, down) in measure(weights).items():
+            slopes.setdefault(name, []).append(float(up - down) / (2 * step))
+    return {name: np.array(values) for name, values in slopes.items()}
 
 
 def bootstrap_by_loop(

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hilum.evaluate.ranking import Floats
+from hilum.evaluate.ranking import Floats, number_units
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +149,11 @@ def decide(
     Raises
     ------
     ValueError
-        If the arrays differ in length or hold anything else.
+        If the arrays differ in length or hold anything else, or a unit is not one of the
+        `n_units`.
     """
     called, label = np.asarray(decisions, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    unit = np.arange(called.size) if units is None else np.asarray(units, dtype=np.int64)
+    unit, n_units = number_units(units, called.size, n_units)
     if called.ndim != 1 or not called.shape == label.shape == unit.shape:
         raise ValueError(
             "decisions, truth and units must be one-dimensional and of one length; "
@@ -161,8 +162,6 @@ def decide(
     known = ~np.isnan(called) & ~np.isnan(label)
     if not np.isin(np.concatenate([called[known], label[known]]), (0, 1)).all():
         raise ValueError("decisions and truth must be 1, 0 or NaN")
-    if n_units is None:
-        n_units = int(unit.max(initial=-1)) + 1
     cell = _cells(called[known], label[known])
     counts = np.bincount(unit[known] * 4 + cell, minlength=4 * n_units)
     return Decisions(counts.reshape(n_units, 4).astype(np.float64))

@@ -297,15 +297,13 @@ def rank(
     Raises
     ------
     ValueError
-        If the arrays differ in length, truth is neither 0, 1 nor NaN, or a score is not finite
-        where the truth is known.
+        If the arrays differ in length, truth is neither 0, 1 nor NaN, a score is not finite
+        where the truth is known, or a unit is not one of the `n_units`.
     """
     score, label = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
-    unit = np.arange(score.size) if units is None else np.asarray(units, dtype=np.int64)
+    unit, n_units = number_units(units, score.size, n_units)
     known = ~np.isnan(label)
     check(score, label, unit)
-    if n_units is None:
-        n_units = int(unit.max(initial=-1)) + 1
     order = np.argsort(-score[known], kind="stable")
     score, positive = score[known][order], label[known][order] == 1
     unit = unit[known][order]
@@ -336,6 +334,27 @@ def check(score: Floats, label: Floats, unit: NDArray[np.int64]) -> None:
         raise ValueError("truth must be 1, 0 or NaN: decide about uncertain labels first")
     if not np.isfinite(score[known]).all():
         raise ValueError("a score is NaN or infinite where the truth is known")
+
+
+def number_units(
+    units: ArrayLike | None, n_images: int, n_units: int | None
+) -> tuple[NDArray[np.int64], int]:
+    """Return each image's unit, by default its own, and how many units there are.
+
+    Raises
+    ------
+    ValueError
+        If a unit is not a whole number from 0 to n_units - 1.
+    """
+    given = np.arange(n_images) if units is None else np.asarray(units)
+    unit = given.astype(np.int64)
+    least, most = int(unit.min(initial=0)), int(unit.max(initial=-1))
+    count = most + 1 if n_units is None else n_units
+    if least < 0 or most >= count or (unit != given).any():
+        raise ValueError(
+            f"units must be whole numbers from 0 to {count - 1}, got {given.min()} to {given.max()}"
+        )
+    return unit, count
 
 
 def _counts(
