@@ -6,11 +6,14 @@ and no window. They are five inches wide, so that an 11-point letter is still 11
 deficiencies; lines are labelled where they are, and series differ in marker too.
 """
 
+from hilum.plots.calibration import ReliabilityPanel, ReliabilitySeries, reliability
 from hilum.plots.canvas import GREY, INK, MARKERS, PALE, PALETTE
 from hilum.plots.counts import bars, histogram
 from hilum.plots.embeddings import embedding_map, patient_map, principal_plane
-from hilum.plots.forests import forest
+from hilum.plots.forests import differences, forest, readers
+from hilum.plots.groups import SubgroupPanel, SubgroupRow, subgroups
 from hilum.plots.learning import Series, label_efficiency, training_curve
+from hilum.plots.operating import Band, Curve, CurvePanel, OperatingPoint, precision_recall, roc
 
 __all__ = [
     "GREY",
@@ -18,13 +21,27 @@ __all__ = [
     "MARKERS",
     "PALE",
     "PALETTE",
+    "Band",
+    "Curve",
+    "CurvePanel",
+    "OperatingPoint",
+    "ReliabilityPanel",
+    "ReliabilitySeries",
     "Series",
+    "SubgroupPanel",
+    "SubgroupRow",
     "bars",
+    "differences",
     "embedding_map",
     "forest",
     "histogram",
     "label_efficiency",
     "patient_map",
+    "precision_recall",
     "principal_plane",
+    "readers",
+    "reliability",
+    "roc",
+    "subgroups",
     "training_curve",
 ]

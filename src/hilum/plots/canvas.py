@@ -14,15 +14,21 @@ MARKERS: Final = ("o", "s", "^", "D", "v", "P")
 INK: Final = "#1b2733"
 GREY: Final = "#7a8793"
 PALE: Final = "#c9d1d8"
+FAINT: Final = "#e9edf0"
 
 WIDTH: Final = 5.0  # inches
 SIZE: Final = 11  # points
 
 
-def blank(height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `WIDTH` × `height` inches and its axes, row by row."""
+def blank(
+    height: float, rows: int = 1, columns: int = 1, *, heights: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of `WIDTH` × `height` inches and its axes, row by row.
+
+    `heights` are the rows' shares of the height; equal by default.
+    """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
     return figure, [dress(axes) for axes in grid.ravel()]
 
 
@@ -31,7 +37,7 @@ def dress(axes: Axes) -> Axes:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(labelsize=SIZE, color=PALE, labelcolor=INK)
-    axes.grid(visible=True, color="#e9edf0", linewidth=0.8)
+    axes.grid(visible=True, color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     return axes
 
