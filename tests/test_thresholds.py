@@ -129,10 +129,18 @@ def test_of_two_equally_good_thresholds_the_lower_is_taken() -> None:
     assert choose_threshold([0.9, 0.5, 0.3, 0.1], [1, 0, 1, 0], Rule("youden")).threshold == 0.3
 
 
-def test_rounding_does_not_decide_between_equals() -> None:
-    # Youden's index is 1/3 at both: 2/3 + 2/3 - 1 and 1/3 + 3/3 - 1 differ in their last bits
-    scores, truth = [6, 5, 4, 3, 2, 1], [1, 0, 1, 0, 0, 1]
-    assert choose_threshold(scores, truth, Rule("youden")).threshold == 4
+@pytest.mark.parametrize(
+    ("name", "truth", "lowest"),
+    [
+        ("youden", [1, 0, 1, 1, 1, 0, 1, 1], 4),  # 1/6 + 2/2 - 1 at 8, 4/6 + 1/2 - 1 at 4
+        ("mcc", [0, 0, 1, 0, 0, 0, 0, 1, 0], 2),  # 3/√252 at 7, 2/√112 at 2
+    ],
+)
+def test_rounding_does_not_decide_between_equals(
+    name: str, truth: list[float], lowest: float
+) -> None:
+    scores = np.arange(len(truth), 0, -1)
+    assert choose_threshold(scores, truth, Rule(name)).threshold == lowest
 
 
 def test_unknown_labels_take_no_part_in_choosing() -> None:
@@ -296,11 +304,11 @@ def test_a_fixed_threshold_is_not_tuned() -> None:
 
 
 def test_tables_that_cannot_be_tuned_on_are_refused() -> None:
-    scores, truth = table("abc", Mass=[1, NAN, 2]), table("abc", Mass=[0, 1, 1])
+    scores, truth = table("abcd", Mass=[1, NAN, 2, NAN]), table("dabc", Mass=[NAN, 0, 1, 1])
     with pytest.raises(TableError, match=r"Mass has no score for 1 of the 3 .* first is 'b'; sc"):
         known_in(scores, truth, "ignore")
     with pytest.raises(TableError, match=r"truth of 'b' for Mass is 0.5: expected 1, 0, -1"):
-        known_in(truth, table("ab", Mass=[0, 0.5]), "ignore")
+        known_in(scores, table("ab", Mass=[0, 0.5]), "ignore")
     with pytest.raises(TableError, match="1 of the truth's 2 ids have no score, the first is 'x'"):
         known_in(scores, table("ax", Mass=[0, 1]), "ignore")
     with pytest.raises(UsageError, match="nothing can be fitted to an uncertain label: choose"):

@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from hilum.errors import UsageError
 from hilum.evaluate.calibration import why_not_probabilities
-from hilum.evaluate.logistic import fit_line, log_odds
+from hilum.evaluate.logistic import LEAST, fit_line, log_odds
 from hilum.evaluate.ranking import Floats
 from hilum.evaluate.tuning import Known, known
 
@@ -220,8 +220,8 @@ def _platt(images: Known, scale: Scale) -> Platt:
     positives, negatives = images.positives, images.n - images.positives
     high, low = (positives + 1) / (positives + 2), 1 / (negatives + 2)
     slope, intercept = fit_line(odds, np.where(images.labels == 1, high, low))
-    if slope <= 0:
-        raise ValueError(f"higher scores go with absence (a slope of {slope:.3g})")
+    if slope * np.ptp(odds) < LEAST:  # rounding can make a slope of 0 positive
+        raise ValueError(f"higher scores go with absence, or with neither (a slope of {slope:.3g})")
     return Platt(slope, intercept, scale)
 
 
