@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hilum.errors import UsageError
-from hilum.evaluate.decisions import STATISTICS as DECISIONS
 from hilum.evaluate.decisions import decide
 from hilum.evaluate.draws import Instrument
 from hilum.evaluate.ranking import partial_area, rank
@@ -26,6 +25,12 @@ def auroc(scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None)
     -------
     A number from 0 to 1, or NaN where only one class is known.
 
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length, truth is neither 1, 0 nor NaN, a score is not finite
+        where the truth is known, or a weight is below 0 or not finite.
+
     >>> auroc([0.9, 0.4, 0.4, 0.1], [1, 1, 0, 0])
     0.875
     """
@@ -35,7 +40,7 @@ def auroc(scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None)
 def average_precision(
     scores: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
-    """Return the average precision; parameters as in `auroc`.
+    """Return the average precision; parameters and errors as in `auroc`.
 
     It is NaN where only one class is known: with no negatives every ranking has precision 1,
     which says nothing about the scores.
@@ -55,7 +60,14 @@ def partial_auroc(
     scores, truth, weights : (n_images,)
         As in `auroc`.
     max_fpr
-        Between 0 and 1; at 1 it is AUROC.
+        Above 0 and at most 1; at 1 it is AUROC.
+
+    Raises
+    ------
+    UsageError
+        If `max_fpr` is not.
+    ValueError
+        As in `auroc`.
     """
     if not 0 < max_fpr <= 1:
         raise UsageError(f"max_fpr must be above 0 and at most 1, got {max_fpr}")
@@ -77,10 +89,15 @@ def confusion_metrics(
     -------
     By name; NaN where undefined (`hilum.evaluate.decisions`).
 
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length or hold anything else.
+
     >>> confusion_metrics([1, 1, 0, 0], [1, 0, 0, 0])["ppv"]
     0.5
     """
-    return {name: _weighted(decide(decisions, truth), weights)[name] for name in DECISIONS}
+    return _weighted(decide(decisions, truth), weights)
 
 
 def _weighted(instrument: Instrument, weights: ArrayLike | None) -> dict[str, float]:
