@@ -1,13 +1,14 @@
 """What is resampled as a whole: patients, images, or the values of any column."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hilum.errors import TableError
 from hilum.evaluate.draws import Ints
 from hilum.evaluate.plan import PATIENT, Plan
+from hilum.findings import apply_policy, canonical
 from hilum.tables import Table
 
 
@@ -41,22 +42,30 @@ class Units:
 def units_of(truth: Table, plan: Plan) -> Units:
     """Give each image of a truth table the number of its unit.
 
+    Units are numbered in the order of their names, so that the same table in another order has
+    the same resamples; CheXzero's are numbered by the rows, as in its code.
+
     Raises
     ------
     TableError
-        If the column is not there, has holes, or a unit lies in two strata.
+        If a column is not there or has holes, or a unit lies in two strata.
     """
-    by = None if plan.interval == "chexzero" else plan.by
-    if by is None or (by == PATIENT and by not in truth.extra):
+    by = plan.by
+    if plan.interval == "chexzero":
         numbers, name = np.arange(len(truth)), "image"
+    elif by is None or (by == PATIENT and by not in truth.extra):
+        numbers, name = _numbered(truth.ids), "image"
     else:
-        cells = _column(truth, by, "resample by")
-        numbers, name = np.unique(cells, return_inverse=True)[1].astype(np.int64), by
+        numbers, name = _numbered(_column(truth, by, "resample by")), by
     count = int(numbers.max(initial=-1)) + 1
-    return Units(numbers, count, name, _strata(truth, plan.stratify, numbers, count))
+    return Units(numbers, count, name, _strata(truth, plan, numbers, count))
 
 
-def _column(truth: Table, name: str, purpose: str) -> NDArray[np.str_]:
+def _numbered(names: Sequence[str]) -> Ints:
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def _column(truth: Table, name: str, purpose: str) -> list[str]:
     if name not in truth.extra:
         known = ", ".join(truth.extra) or "none"
         raise TableError(f"cannot {purpose} {name!r}: the truth's extra columns are: {known}")
@@ -64,22 +73,29 @@ def _column(truth: Table, name: str, purpose: str) -> NDArray[np.str_]:
     if empty := sum(not cell for cell in cells):
         raise TableError(f"cannot {purpose} {name!r}: it is empty for {empty} of the "
                          f"truth's {len(truth)} rows")  # fmt: skip
-    return np.array(cells)
+    return [cell for cell in cells if cell]
 
 
-def _strata(truth: Table, column: str | None, numbers: Ints, count: int) -> Ints | None:
+def _strata(truth: Table, plan: Plan, numbers: Ints, count: int) -> Ints | None:
+    column = plan.stratify
     if column is None:
         return None
-    if column in truth.findings and column not in truth.extra:
+    if column not in truth.extra:
+        finding = canonical(column) or column
+        if finding not in truth.findings:
+            raise TableError(
+                f"cannot stratify by {column!r}: it is neither an extra column of the truth nor "
+                f"a finding of both tables; those are: {', '.join(truth.findings)}"
+            )
         # a unit with the finding in any image is one stratum, the rest the other
-        has = np.bincount(numbers, weights=truth.column(column) == 1, minlength=count) > 0
-        return has.astype(np.int64)
-    names, cells = np.unique(_column(truth, column, "stratify by"), return_inverse=True)
+        has = apply_policy(truth.column(finding), plan.policy) == 1
+        return (np.bincount(numbers, weights=has, minlength=count) > 0).astype(np.int64)
+    cells = _numbered(_column(truth, column, "stratify by"))
     strata = np.zeros(count, dtype=np.int64)
     strata[numbers] = cells
-    if mixed := int((strata[numbers] != cells).sum()):
+    if mixed := np.unique(numbers[strata[numbers] != cells]).size:
         raise TableError(
-            f"cannot stratify by {column!r}: {mixed} images lie in another of its {len(names)} "
-            "strata than other images of the same unit"
+            f"cannot stratify by {column!r}: images of {mixed} of the {count} units lie in more "
+            f"than one of its {cells.max() + 1} strata; every unit may lie in one"
         )
-    return np.unique(strata, return_inverse=True)[1].astype(np.int64)
+    return strata
