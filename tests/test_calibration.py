@@ -296,6 +296,21 @@ def test_a_hard_line_is_still_found() -> None:
     assert slope > 1000
 
 
+def test_a_line_beyond_floats_is_refused_and_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that differ in their tenth digit can leave a system that no step solves."""
+
+    def singular(*_: Floats) -> Floats:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(np.linalg, "solve", singular)
+    scores, labels = [0.1, 0.2, 0.3, 0.4], [0, 1, 0, 1]
+    with pytest.raises(ValueError, match="too few scores differ, and by too little, for a line"):
+        fit("platt", scores, labels)
+    line = calibration_line(scores, labels)
+    assert np.isnan(line.slope)
+    assert np.isfinite(line.intercept)
+
+
 # Maps fitted on validation images
 
 

@@ -290,8 +290,16 @@ def calibration_line(scores: ArrayLike, truth: ArrayLike) -> CalibrationLine:
     # beyond these ends every image would be called positive, or none
     ends = (-40 - odds.max(), 40 - odds.min())
     intercept = brentq(lambda shift: float((expit(odds + shift) - labels).sum()), *ends)
-    slope = fit_line(odds, labels)[0] if overlap(odds, labels) else float("nan")
-    return CalibrationLine(float(intercept), slope)
+    return CalibrationLine(float(intercept), _slope(odds, labels))
+
+
+def _slope(odds: Floats, labels: Floats) -> float:
+    if not overlap(odds, labels):
+        return float("nan")
+    try:
+        return fit_line(odds, labels)[0]
+    except ValueError:  # the classes overlap by less than floats can tell from a threshold
+        return float("nan")
 
 
 @dataclass(frozen=True, eq=False)

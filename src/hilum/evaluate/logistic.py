@@ -32,7 +32,7 @@ def overlap(x: Floats, labels: Floats) -> bool:
 def fit_line(x: Floats, targets: Floats) -> tuple[float, float]:
     """Return slope and intercept of the line whose logistic curve is likeliest.
 
-    Newton's method with halved steps: the loss is convex, so it cannot miss.
+    Newton's method with halved steps: the loss is convex, so it cannot go astray.
 
     Parameters
     ----------
@@ -40,33 +40,51 @@ def fit_line(x: Floats, targets: Floats) -> tuple[float, float]:
         Finite, not all equal.
     targets : (n,)
         Labels that `overlap`, or numbers strictly between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If floats cannot tell the slope, as where the classes overlap by a billionth of the
+        range of `x`.
     """
     centre, spread = x.mean(), x.std()
     design = np.stack([(x - centre) / spread, np.ones(x.size)], axis=1)  # (n, 2)
-    line = np.zeros(2)
-    loss = _loss(design @ line, targets)
+    line, promise = np.zeros(2), np.inf
     for _ in range(100):
-        odds = expit(design @ line)
-        slopes = design.T @ (odds - targets)
-        curvature = (design * (odds * (1 - odds))[:, None]).T @ design
-        step = np.linalg.solve(curvature, slopes)
-        if slopes @ step < 1e-13 * x.size:
+        step, promise = _newton(design, targets, line)
+        if promise < 1e-13 * x.size:
             break
-        line, loss = _downhill(design, targets, line, step, loss)
+        lower = _downhill(design, targets, line, step)
+        if lower is line:
+            break
+        line = lower
+    if not promise < 1e-9 * x.size:
+        raise ValueError("too few scores differ, and by too little, for a line through them")
     slope = float(line[0] / spread)
     return slope, float(line[1] - slope * centre)
 
 
-def _loss(eta: Floats, targets: Floats) -> float:
-    return float(np.logaddexp(0, eta).sum() - targets @ eta)
+def _newton(design: Floats, targets: Floats, line: Floats) -> tuple[Floats, float]:
+    """Return Newton's step, and twice what it should gain; infinite if there is no step."""
+    odds = expit(design @ line)
+    slopes = design.T @ (odds - targets)
+    curvature = (design * (odds * (1 - odds))[:, None]).T @ design
+    try:
+        step = np.linalg.solve(curvature, slopes).astype(np.float64)
+    except np.linalg.LinAlgError:
+        return np.zeros(2), np.inf
+    return step, float(slopes @ step)
 
 
-def _downhill(
-    design: Floats, targets: Floats, line: Floats, step: Floats, loss: float
-) -> tuple[Floats, float]:
+def _downhill(design: Floats, targets: Floats, line: Floats, step: Floats) -> Floats:
+    """Return the line after the longest half, quarter ... of a step that gains anything."""
+    loss = _loss(design @ line, targets)
     for halvings in range(60):
         trial = line - step * 0.5**halvings
-        value = _loss(design @ trial, targets)
-        if value < loss:
-            return trial, value
-    return line, loss  # as low as floats can tell
+        if _loss(design @ trial, targets) < loss:
+            return trial
+    return line  # as low as floats can tell
+
+
+def _loss(eta: Floats, targets: Floats) -> float:
+    return float(np.logaddexp(0, eta).sum() - targets @ eta)
