@@ -7,17 +7,15 @@ on both sides is an error unless it is asked for; then the result carries a rema
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from hilum.errors import TableError, UsageError
+from hilum.evaluate.plan import PATIENT
 from hilum.evaluate.ranking import Floats
 from hilum.evaluate.sample import known_labels
 from hilum.findings import Policy
 from hilum.tables import Aligned, Table, align
-
-PATIENT: Final = "patient_id"
 
 
 @dataclass(frozen=True, eq=False)
