@@ -1,6 +1,7 @@
 """Slow and obvious versions of what hilum computes fast, for tests to compare with."""
 
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,25 @@ def bootstrap_by_loop(
         rows = np.concatenate([members[unit] for unit in drawn])
         out.append(score(scores[rows], truth[rows]))
     return np.array(out)
+
+
+def bca_by_the_book(
+    estimate: float, replicates: Floats, influence: Floats, level: float
+) -> tuple[float, float]:
+    """Follow Efron and Tibshirani, 1993, equations 14.9 to 14.15, a number at a time."""
+    normal = NormalDist()
+    drawn = sorted(x for x in replicates.tolist() if x == x)
+    below = sum(x < estimate for x in drawn) + sum(x == estimate for x in drawn) / 2
+    bias = normal.inv_cdf(below / len(drawn))
+    cubes, squares = sum(x**3 for x in influence), sum(x**2 for x in influence)
+    acceleration = cubes / (6 * squares**1.5)
+    ends = []
+    for tail in ((1 - level) / 2, (1 + level) / 2):
+        moved = bias + normal.inv_cdf(tail)
+        place = normal.cdf(bias + moved / (1 - acceleration * moved)) * (len(drawn) - 1)
+        low = min(int(place), len(drawn) - 2)
+        ends.append(drawn[low] + (place - low) * (drawn[low + 1] - drawn[low]))
+    return ends[0], ends[1]
 
 
 def cosine_score(query: Floats, labelled: Floats, labels: Floats) -> float:
