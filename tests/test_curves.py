@@ -159,6 +159,11 @@ def test_a_tooth_that_stands_on_itself_stays(tolerance: float) -> None:
     assert 0.9 in y.tolist()
 
 
+def test_a_tooth_that_sticks_out_beyond_both_ends_stays() -> None:
+    x, y = thinned([0.5, 0.5, 0.5], [0.2, 0.9, 0.3], 0.01)
+    assert (x.tolist(), y.tolist()) == ([0.5, 0.5, 0.5], [0.2, 0.9, 0.3])
+
+
 @given(cases())
 def test_thinning_without_tolerance_changes_no_area(case: tuple[Floats, Floats]) -> None:
     fpr, tpr, _ = roc_curve(*case)

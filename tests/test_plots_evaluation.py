@@ -216,6 +216,15 @@ def test_letters_are_large_enough_for_a_phone(name: str) -> None:
     assert min(float(text.get_fontsize()) for text in words(figure)) * pixels_per_point >= 10
 
 
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_words_leave_the_data_their_room(name: str) -> None:
+    figure = DRAWINGS[name]
+    figure.draw_without_rendering()
+    least = 0.4 if name.startswith(("roc", "precision")) else 0.34
+    widths = [axes.get_window_extent().width for axes in figure.axes]
+    assert min(widths) > least * figure.bbox.width
+
+
 @pytest.mark.parametrize(
     "name", [name for name in DRAWINGS if name.startswith(("roc", "precision", "reliability"))]
 )
@@ -349,6 +358,13 @@ def test_an_undefined_finding_has_a_panel_that_says_why() -> None:
     assert "undefined: there are no\nscores" in texts(axes)
 
 
+def test_readers_alone_need_no_model() -> None:
+    (axes,) = plots.roc([plots.CurvePanel("Edema", 9, 4, [], READERS)]).axes
+    assert not [text for text in texts(axes) if text.startswith("undefined")]
+    assert len(lines(axes, plots.GREY)) == 1
+    assert len(lines(axes, INK, "o")) == 1
+
+
 def test_a_model_without_scores_for_a_finding_leaves_the_others_drawn() -> None:
     panel = roc_panel("Edema", ("one", "two"))
     lost = replace(panel.curves[0], area=Measure(None, reason="no scores"))
@@ -467,6 +483,7 @@ def test_differences_have_lines_at_nothing_and_at_the_margin() -> None:
     (margin,) = lines(axes, plots.PALETTE[1])
     assert (xy(nothing)[0], xy(margin)[0]) == ([0, 0], [-0.05, -0.05])
     assert "margin −0.05" in texts(axes)
+    assert "0" in [label.get_text() for label in axes.get_xticklabels()]  # not 0.00
     low, high = axes.get_xlim()
     assert low < -0.05 < high
     with pytest.raises(ValueError, match=r"how much worse would still do; got -0\.1"):
@@ -475,7 +492,7 @@ def test_differences_have_lines_at_nothing_and_at_the_margin() -> None:
 
 def test_p_values_stand_beside_their_rows_and_only_where_there_are_some() -> None:
     measures = [
-        Measure(0.1, 0.05, 0.2, p_value=0.00001, p_adjusted=0.00003),
+        Measure(0.1, 0.05, 0.2, p_value=0.0009, p_adjusted=0.00003),
         Measure(0.01, -0.1, 0.1, p_value=0.5216, p_adjusted=1.0),
         Measure(0.02, -0.1, 0.1, p_value=0.05),
     ]
@@ -496,8 +513,8 @@ def test_the_sides_of_a_difference_are_named() -> None:
 
 
 def test_subgroups_stand_under_their_column_with_their_counts() -> None:
-    panels = [subgroup_panel("Edema"), subgroup_panel("Mass")]
-    first, second = plots.subgroups(panels, x="F1").axes
+    other = replace(subgroup_panel("Mass"), overall=around(0.4))
+    first, second = plots.subgroups([subgroup_panel("Edema"), other], x="F1").axes
     names = [label.get_text() for label in first.get_yticklabels()]
     assert names == ["sex", "F", "M", "hospital", "Saint Somewhere o…"]
     weights = [label.get_fontweight() for label in first.get_yticklabels()]
@@ -509,6 +526,15 @@ def test_subgroups_stand_under_their_column_with_their_counts() -> None:
     assert xy(dots)[1] == [1, 2, 4]
     assert first.get_xlim() == second.get_xlim()
     assert (first.get_xlabel(), second.get_xlabel()) == ("", "F1")
+
+
+def test_rows_are_equally_high_in_panels_of_different_length() -> None:
+    many = subgroup_panel("Edema")
+    few = replace(many, subgroups=many.subgroups[:1])
+    figure = plots.subgroups([many, few])
+    figure.draw_without_rendering()
+    high, low = (axes.get_window_extent().height for axes in figure.axes)
+    assert high / 5 == pytest.approx(low / 2, rel=0.01)
 
 
 def test_all_images_are_a_line_and_a_shade_in_every_subgroup_panel() -> None:
