@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -486,6 +487,17 @@ def test_differences_have_lines_at_nothing_and_at_the_margin() -> None:
     assert "0" in [label.get_text() for label in axes.get_xticklabels()]  # not 0.00
     low, high = axes.get_xlim()
     assert low < -0.05 < high
+
+
+def test_numbers_below_differences_are_well_apart() -> None:
+    figure = DRAWINGS["differences adjusted"]
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert min(b.x0 - a.x1 for a, b in pairwise(boxes)) > 6
+
+
+def test_a_margin_is_above_nothing() -> None:
     with pytest.raises(ValueError, match=r"how much worse would still do; got -0\.1"):
         plots.differences(["Edema"], [around(0.02)], margin=-0.1)
 

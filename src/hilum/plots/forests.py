@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import AutoMinorLocator, StrMethodFormatter
 
 from hilum.evaluate.intervals import Measure
-from hilum.plots.canvas import INK, MARKERS, PALETTE, SIZE, name_axes, ticks
+from hilum.plots.canvas import FAINT, INK, MARKERS, PALETTE, SIZE, name_axes, ticks
 from hilum.plots.cast import MEAN, cast_of
 from hilum.plots.rows import DASHED, beside, draw_rows, named_rows, undefined
 
@@ -152,12 +153,20 @@ def differences(
                       fontsize=SIZE - 1, color=PALETTE[1])  # fmt: skip
     style = {"marker": MARKERS[0], "color": PALETTE[0], "markersize": 6}
     draw_rows(axes, np.arange(len(findings)), measures, style)
-    axes.xaxis.set_major_locator(ticks(5))  # short numbers: the p-values leave little room
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    _number_sparsely(axes)
     undefined(axes, [row for row, m in enumerate(measures) if m.estimate is None])
     beside(axes, _p_values(measures))
     name_axes(axes, x if sides is None else f"← {sides[0]}      {sides[1]} →\n{x}", "")
     return figure
+
+
+def _number_sparsely(axes: Axes) -> None:
+    """Write few and short numbers below the axes: p-values beside them leave little room."""
+    axes.xaxis.set_major_locator(ticks(4))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(AutoMinorLocator(2))
+    axes.tick_params(which="minor", length=0)
+    axes.grid(which="minor", axis="x", color=FAINT, linewidth=0.8)
 
 
 def _p_values(measures: Sequence[Measure]) -> dict[str, list[str]]:
