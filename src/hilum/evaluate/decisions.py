@@ -61,10 +61,10 @@ def f1(c: Confusion) -> Floats:
 
 def mcc(c: Confusion) -> Floats:
     """Return the correlation between readings and truth (Matthews, BBA 405:442-451, 1975)."""
-    margins = (c.tp + c.fp, c.fn + c.tn, c.tp + c.fn, c.fp + c.tn)
-    # roots before products: four margins of a large collection leave the range of exact floats
-    scale = np.prod([np.sqrt(margin) for margin in margins], axis=0)
-    return _share(c.tp * c.tn - c.fp * c.fn, np.asarray(scale))
+    called, labelled = (c.tp + c.fp) * (c.fn + c.tn), (c.tp + c.fn) * (c.fp + c.tn)
+    # roots before products, which may leave the range of floats; all right is exactly 1
+    scale = np.where(called == labelled, called, np.sqrt(called) * np.sqrt(labelled))
+    return _share(c.tp * c.tn - c.fp * c.fn, scale)
 
 
 STATISTICS: Final[Mapping[str, Callable[[Confusion], Floats]]] = {
