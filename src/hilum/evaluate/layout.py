@@ -27,6 +27,11 @@ def card_json(card: Scorecard) -> dict[str, Any]:
     }
 
 
+def explained_json(card: Scorecard | None) -> dict[str, Any] | None:
+    """Return one rater's numbers, and why some are missing; None for no rater."""
+    return None if card is None else {**card_json(card), "undefined": undefined(card)}
+
+
 def _numbers(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
     return {statistic: measure_json(measure) for statistic, measure in measures.items()}
 
@@ -58,15 +63,12 @@ def panel_json(panel: Panel | None) -> dict[str, Any]:
     if panel is None:
         return {"readers": {}, "panel": None}
     return {
-        "readers": {
-            name: {**card_json(card), "undefined": undefined(card)}
-            for name, card in panel.readers.items()
-        },
+        "readers": {name: explained_json(card) for name, card in panel.readers.items()},
         "panel": {
-            "mean": card_json(panel.mean),
-            "majority": panel.majority and card_json(panel.majority),
-            "agreement": panel.agreement and card_json(panel.agreement),
-            "model_minus_readers": panel.difference and card_json(panel.difference),
+            "mean": explained_json(panel.mean),
+            "majority": explained_json(panel.majority),
+            "agreement": explained_json(panel.agreement),
+            "model_minus_readers": explained_json(panel.difference),
             "readers_as_random_effects": {
                 finding: {statistic: study.to_json() for statistic, study in found.items()}
                 for finding, found in panel.studies.items()
@@ -93,7 +95,7 @@ def subgroup_json(group: Subgroup) -> dict[str, Any]:
         "units": group.units,
         **card_json(group.card),
         "undefined": undefined(group.card),
-        "minus_rest": group.against_rest and card_json(group.against_rest),
+        "minus_rest": explained_json(group.against_rest),
     }
 
 
