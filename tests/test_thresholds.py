@@ -269,7 +269,7 @@ def test_what_a_finding_lacks_is_told() -> None:
         "Nodule: the threshold calls every validation image positive.",
     ]
     assert found.numbers() == {"Nodule": 1.0}
-    assert found.of("Hernia").reason == "there is no threshold for it in the validation table"
+    assert found.of("Hernia").reason == "the validation table has none for it"
     assert json.loads(json.dumps(found.to_json()))["findings"]["Nodule"] == {
         "threshold": 1.0, "n": 3, "positives": 1, "reached": None, "sensitivity": 1.0,
         "specificity": 0.0, "reason": None,
@@ -290,7 +290,7 @@ def test_decisions_are_at_or_above_the_threshold_and_unknown_where_either_is() -
     assert np.isnan(decisions.values[:, 1:]).all()
     assert decisions.notes == {
         "Edema": "no threshold: why",
-        "Nodule": "no threshold: there is no threshold for it in v",
+        "Nodule": "no threshold: v has none for it",
     }
 
 

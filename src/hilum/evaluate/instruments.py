@@ -16,6 +16,9 @@ from hilum.evaluate.units import Units
 PROBABILITY: Final = ("brier", "ece")
 NO_THRESHOLD: Final = "no threshold was given"
 
+Limit = float | str
+"""A score at or above it is a positive reading; a text says why there is no such number."""
+
 _NEEDS_POSITIVES: Final = (
     "auroc",
     "average_precision",
@@ -30,7 +33,7 @@ _NEEDS_NEGATIVES: Final = ("auroc", "average_precision", "partial_auroc", "mcc",
 def instruments_of(
     scores: Floats,
     labels: NDArray[np.float32],
-    threshold: float | None,
+    threshold: Limit,
     units: Units,
     plan: Plan,
 ) -> tuple[list[Instrument], dict[str, str]]:
@@ -41,7 +44,7 @@ def instruments_of(
     scores, labels : (n_images,)
         Labels are 1, 0 or NaN; where one is known, so is the score.
     threshold
-        A score at or above it is a positive reading; None for no readings.
+        Or why there is none.
     units, plan
         What is resampled, and what is wanted.
 
@@ -58,8 +61,8 @@ def instruments_of(
         else:
             made.append(ranking.rank(scores, labels, *places, statistics))
     if any(name in plan.wanted() for name in decisions.STATISTICS):
-        if threshold is None:
-            why |= dict.fromkeys(decisions.STATISTICS, NO_THRESHOLD)
+        if isinstance(threshold, str):
+            why |= dict.fromkeys(decisions.STATISTICS, threshold)
         else:
             called = np.where(np.isnan(scores), np.nan, scores >= threshold)
             made.append(decisions.decide(called, labels, *places))

@@ -9,17 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hilum.errors import TableError, UsageError
 from hilum.evaluate.agreement import WHY_UNDEFINED as WHY_NO_KAPPA
 from hilum.evaluate.agreement import agree, majority
 from hilum.evaluate.decisions import STATISTICS as DECISIONS
+from hilum.evaluate.instruments import Limit
 from hilum.evaluate.orh import ReaderStudy
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.rater import Rater, mean_rater, resampled
 from hilum.evaluate.sample import Sample, measure_once, readings_of, sample_of
 from hilum.evaluate.scorecard import Scorecard, scorecard
 from hilum.evaluate.studies import Verdict, studies, verdicts
+from hilum.evaluate.units import Units
 from hilum.tables import Table
 
 
@@ -61,7 +64,7 @@ def panel(
     truth: Table,
     plan: Plan,
     scores: Table | None = None,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, Limit] | None = None,
 ) -> Panel:
     """Measure readers, and the model against them.
 
@@ -143,18 +146,17 @@ def _model_beside(
     truth: Table,
     plan: Plan,
     scores: Table | None,
-    thresholds: Mapping[str, float] | None,
+    thresholds: Mapping[str, Limit] | None,
 ) -> list[Sample]:
     """Measure the model once per reader, on the images that the reader has read."""
-    if scores is None or not thresholds:
+    if scores is None or all(isinstance(limit, str) for limit in (thresholds or {}).values()):
         return []
     out: list[Sample] = []
     for sample in samples.values():
-        labels = sample.select(shared).labels
-        same = [done for done in out if np.array_equal(done.labels, labels, equal_nan=True)]
+        read = ~np.isnan(sample.select(shared).labels)
+        same = [done for done in out if np.array_equal(~np.isnan(done.labels), read)]
         if not same:
-            read = replace(truth.select(shared), values=labels.astype(np.float64))
-            same = [sample_of(scores.select(shared), read, plan, thresholds)]
+            same = [sample_of(scores.select(shared), truth, plan, thresholds, read)]
         out.append(same[0])
     return out
 
@@ -168,18 +170,21 @@ def _others(
     votes = np.array([sample.joined.scores.select(shared).values for sample in samples])
     said = np.stack([majority(votes[:, :, at]) for at in range(len(shared))], axis=1)
     ids = samples[0].joined.truth.ids
-    most = readings_of(Table(ids, shared, said), truth.select(shared), plan)
+    most = readings_of(Table(ids, shared, said), truth, plan)
     return [most, _agreement(samples[0].select(shared), votes)]
 
 
-def _agreement(first: Sample, votes: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Sample:
+def _agreement(first: Sample, votes: NDArray[np.float64]) -> Sample:
     """Measure how far the readers (n_readers, n_images, n_findings) agree, whatever the truth."""
     units = first.units
     columns = [votes[:, :, at] for at in range(votes.shape[2])]
     made = [[agree(column, units.numbers, units.count)] for column in columns]
     estimates = measure_once(made, units.count, ("kappa",))
-    reasons = [WHY_NO_KAPPA["kappa"] if np.isnan(k) else None for k in estimates["kappa"]]
     read = (~np.isnan(votes)).sum(axis=0) >= 2
+    reasons = [
+        WHY_NO_KAPPA["kappa"] if np.isnan(kappa) else _one_unit_only(units, read[:, at])
+        for at, kappa in enumerate(estimates["kappa"])
+    ]
     return replace(
         first,
         n=read.sum(axis=0).tolist(),
@@ -188,3 +193,9 @@ def _agreement(first: Sample, votes: "np.ndarray[tuple[int, ...], np.dtype[np.fl
         estimates=estimates,
         reasons={"kappa": reasons},
     )
+
+
+def _one_unit_only(units: Units, read: NDArray[np.bool_]) -> str | None:
+    if np.unique(units.numbers[read]).size > 1:
+        return None
+    return f"no interval: all images that two have read belong to one {units.singular}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from hilum.errors import UsageError
+from hilum.evaluate.instruments import Limit
 from hilum.evaluate.recalibration import Calibration, fit_calibration
 from hilum.evaluate.rules import Rule, parse_rule
 from hilum.evaluate.thresholds import Thresholds, choose_thresholds, fixed_thresholds
@@ -32,9 +33,15 @@ class Prepared:
     calibration: Calibration | None = None
 
     @property
-    def limits(self) -> Mapping[str, float]:
-        """The thresholds that there are, by finding."""
-        return {} if self.thresholds is None else self.thresholds.numbers()
+    def limits(self) -> Mapping[str, Limit]:
+        """The threshold of each finding or why it has none; nothing where none was asked for."""
+        if self.thresholds is None:
+            return {}
+        chosen = {name: self.thresholds.of(name) for name in self.scores.findings}
+        return {
+            name: f"no threshold, {choice.reason}" if choice.threshold is None else choice.threshold
+            for name, choice in chosen.items()
+        }
 
 
 def prepare(

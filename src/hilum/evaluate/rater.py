@@ -53,7 +53,7 @@ class Rater:
     def __sub__(self, other: "Rater") -> "Rater":
         shared = [name for name in self.drawn if name in other.drawn]
         return Rater(
-            _with_all_reasons((self.sample, other.sample), shared),
+            _with_all_reasons((self, other), shared),
             {name: self.drawn[name] - other.drawn[name] for name in shared},
             (*self.areas, *((sample, -factor) for sample, factor in other.areas)),
             tested=True,
@@ -61,26 +61,39 @@ class Rater:
 
 
 def mean_rater(raters: Sequence[Rater]) -> Rater:
-    """Average raters of the same findings; undefined where one of them is."""
+    """Average raters of the same findings; undefined where one of them is.
+
+    Its images are those that any of them has.
+    """
     shared = [name for name in raters[0].drawn if all(name in rater.drawn for rater in raters)]
+    labels = np.fmax.reduce([rater.sample.labels for rater in raters])
+    sample = replace(
+        _with_all_reasons(raters, shared),
+        n=(~np.isnan(labels)).sum(axis=0).tolist(),
+        positives=(labels == 1).sum(axis=0).tolist(),
+        labels=labels,
+    )
     return Rater(
-        _with_all_reasons([rater.sample for rater in raters], shared),
+        sample,
         {name: average([rater.drawn[name] for rater in raters]) for name in shared},
         tuple((sample, factor / len(raters)) for rater in raters for sample, factor in rater.areas),
         tested=raters[0].tested,
     )
 
 
-def _with_all_reasons(samples: Sequence[Sample], statistics: Sequence[str]) -> Sample:
-    """Return the first sample's counts, and for each gap the first sample's reason to have one."""
-    reasons = {
-        name: [
-            next((why for why in whys if why), None)
-            for whys in zip(*(sample.reasons[name] for sample in samples), strict=True)
-        ]
-        for name in statistics
-    }
-    return replace(samples[0], reasons=reasons)
+def _with_all_reasons(raters: Sequence[Rater], statistics: Sequence[str]) -> Sample:
+    """Return the first rater's sample, with a reason wherever one of them has a gap."""
+    first = raters[0].sample
+    places = range(len(first.findings))
+    reasons = {name: [_reason(raters, name, at) for at in places] for name in statistics}
+    return replace(first, reasons=reasons)
+
+
+def _reason(raters: Sequence[Rater], statistic: str, at: int) -> str | None:
+    """Return why one of the raters has no estimate, or else no interval; None if all have both."""
+    undefined = [rater for rater in raters if not rater.drawn[statistic].defined[at]]
+    whys = [rater.sample.reasons[statistic][at] for rater in (*undefined, *raters)]
+    return next((why for why in whys if why), None)
 
 
 def resampled(

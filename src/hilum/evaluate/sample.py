@@ -11,7 +11,7 @@ from hilum.errors import TableError
 from hilum.evaluate.decisions import STATISTICS as DECISIONS
 from hilum.evaluate.decisions import WHY_UNDEFINED
 from hilum.evaluate.draws import Instrument
-from hilum.evaluate.instruments import instruments_of, one_unit_only
+from hilum.evaluate.instruments import NO_THRESHOLD, Limit, instruments_of, one_unit_only
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.ranking import Floats
 from hilum.evaluate.units import Units, units_of
@@ -90,7 +90,7 @@ def sample_of(
     scores: Table,
     truth: Table,
     plan: Plan,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, Limit] | None = None,
     rows: NDArray[np.bool_] | None = None,
 ) -> Sample:
     """Join two tables and measure every finding.
@@ -100,15 +100,16 @@ def sample_of(
     scores, truth, plan
         As in `hilum.evaluate`.
     thresholds
-        By finding; a score at or above it is a positive reading.
-    rows : (n_images,)
+        By finding; a score at or above it is a positive reading. Or why there is none.
+    rows : (n_images,) or (n_images, n_findings)
         Where False, the truth is taken for unknown; the units stay as they are.
     """
     joined = align(scores, truth)
     labels = known_labels(joined.truth, plan.policy)
     if rows is not None:
         labels[~rows] = np.nan
-    return _sample(joined, labels, units_of(joined.truth, plan), plan, thresholds or {})
+    # the whole truth's units: strata may be those of a finding that is not scored
+    return _sample(joined, labels, units_of(truth, plan), plan, thresholds or {})
 
 
 def readings_of(readings: Table, truth: Table, plan: Plan) -> Sample:
@@ -134,7 +135,7 @@ def readings_of(readings: Table, truth: Table, plan: Plan) -> Sample:
     joined = replace(joined, scores=replace(joined.scores, values=called.astype(np.float64)))
     plan = plan.only(DECISIONS)
     thresholds = dict.fromkeys(joined.truth.findings, 0.5)
-    return _sample(joined, labels, units_of(joined.truth, plan), plan, thresholds)
+    return _sample(joined, labels, units_of(truth, plan), plan, thresholds)
 
 
 def _sample(
@@ -142,7 +143,7 @@ def _sample(
     labels: NDArray[np.float32],
     units: Units,
     plan: Plan,
-    thresholds: Mapping[str, float],
+    thresholds: Mapping[str, Limit],
 ) -> Sample:
     made: list[Sequence[Instrument]] = []
     whys: list[Mapping[str, str]] = []
@@ -151,7 +152,7 @@ def _sample(
             made.append([])
             whys.append(dict.fromkeys(plan.wanted(), reason))
             continue
-        column, limit = joined.scores.values[:, at], thresholds.get(name)
+        column, limit = joined.scores.values[:, at], thresholds.get(name, NO_THRESHOLD)
         instruments, why = instruments_of(column, labels[:, at], limit, units, plan)
         made.append(instruments)
         whys.append(why)

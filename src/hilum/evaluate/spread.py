@@ -69,10 +69,20 @@ def average(spreads: Sequence[Spread]) -> Spread:
     """Average several raters' spreads of the same findings, finding by finding."""
     influences = [spread.influence for spread in spreads if spread.influence is not None]
     return Spread(
-        np.mean([spread.estimate for spread in spreads], axis=0),
-        np.mean([spread.replicates for spread in spreads], axis=0),
-        np.mean(influences, axis=0) if len(influences) == len(spreads) else None,
+        _mean([spread.estimate for spread in spreads]),
+        _mean([spread.replicates for spread in spreads]),
+        _mean(influences) if len(influences) == len(spreads) else None,
     )
+
+
+def _mean(arrays: Sequence[Floats]) -> Floats:
+    """Average arrays so that equal ones are their own mean; a sum may round away from it.
+
+    What is left by rounding would pass for a difference with next to no error.
+    """
+    first = arrays[0]
+    out: Floats = first + np.mean([own - first for own in arrays], axis=0)
+    return out
 
 
 def to_measure(

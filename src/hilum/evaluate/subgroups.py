@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import TableError, UsageError
+from hilum.evaluate.instruments import Limit
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.rater import resampled
 from hilum.evaluate.sample import Sample, sample_of
@@ -141,7 +142,7 @@ def subgroup_metrics(
     truth: Table,
     grouping: Grouping,
     plan: Plan,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Mapping[str, Limit] | None = None,
 ) -> dict[str, Subgroup]:
     """Measure every group of one column, and each against all other images.
 

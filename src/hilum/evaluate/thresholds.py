@@ -40,7 +40,7 @@ class Thresholds:
 
     def of(self, finding: str) -> Choice:
         """Return a finding's choice; one that was never tuned has none, and a reason."""
-        missing = f"there is no threshold for it in {self.source}"
+        missing = f"{self.source} has none for it"
         return self.findings.get(finding, Choice(None, reason=missing))
 
     def numbers(self) -> dict[str, float]:
