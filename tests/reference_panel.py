@@ -1,4 +1,4 @@
-"""Readers and subgroups by counting image by image, and by leaving patients out one by one."""
+"""Readers to try things on; their numbers by counting images, by leaving patients out in turn."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,8 +6,36 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hilum.tables import Table
+
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
+
+FINDINGS = ("Edema", "Mass", "Pneumonia")
+LIMIT = 0.5
+
+
+def table(values: Floats, findings: tuple[str, ...] = FINDINGS, per_patient: int = 2) -> Table:
+    """Give images ids, and patients with several of them."""
+    ids = tuple(f"i{at:03d}" for at in range(len(values)))
+    patients = tuple(f"p{at // per_patient:03d}" for at in range(len(values)))
+    return Table(ids, findings, values, {"patient_id": patients})
+
+
+def case(
+    n: int = 80, readers: int = 3, seed: int = 0, unread: float = 0.1
+) -> tuple[Table, Table, dict[str, Table]]:
+    """Return scores, truth and readers who are right in most cases; some cells are unknown."""
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((n, 3)) < 0.4).astype(float)
+    scores = np.clip(0.3 + 0.3 * truth + 0.25 * rng.normal(size=(n, 3)), 0, 1)
+    panel = {}
+    for name in "abcdef"[:readers]:
+        said = np.where(rng.random((n, 3)) < 0.75, truth, 1 - truth)
+        said[rng.random((n, 3)) < unread] = np.nan
+        panel[name] = table(said)
+    truth[rng.random((n, 3)) < unread / 2] = np.nan
+    return table(scores), table(truth), panel
 
 
 def counts(called: Floats, truth: Floats) -> tuple[int, int, int, int]:

@@ -17,43 +17,14 @@ from hilum.evaluate.agreement import kappa
 from hilum.evaluate.decisions import STATISTICS, mcc
 from hilum.evaluate.instruments import Limit
 from hilum.evaluate.multiplicity import holm
-from hilum.evaluate.noninferiority import (
-    NO_ERROR,
-    bootstrap_noninferiority,
-    noninferiority,
-)
-from hilum.evaluate.orh import NO_SPREAD, compare_model
+from hilum.evaluate.noninferiority import NO_ERROR
+from hilum.evaluate.orh import NO_SPREAD
 from hilum.evaluate.panel import Panel, panel
 from hilum.evaluate.scorecard import Scorecard
 from hilum.evaluate.studies import MEAN
 from hilum.tables import Table
 from reference import bootstrap_by_loop
-
-Floats = reference.Floats
-FINDINGS = ("Edema", "Mass", "Pneumonia")
-LIMIT = 0.5
-
-
-def table(values: Floats, findings: tuple[str, ...] = FINDINGS, per_patient: int = 2) -> Table:
-    ids = tuple(f"i{at:03d}" for at in range(len(values)))
-    patients = tuple(f"p{at // per_patient:03d}" for at in range(len(values)))
-    return Table(ids, findings, values, {"patient_id": patients})
-
-
-def case(
-    n: int = 80, readers: int = 3, seed: int = 0, unread: float = 0.1
-) -> tuple[Table, Table, dict[str, Table]]:
-    """Return scores, truth and readers who are right in most cases; some cells are unknown."""
-    rng = np.random.default_rng(seed)
-    truth = (rng.random((n, 3)) < 0.4).astype(float)
-    scores = np.clip(0.3 + 0.3 * truth + 0.25 * rng.normal(size=(n, 3)), 0, 1)
-    panel = {}
-    for name in "abcdef"[:readers]:
-        said = np.where(rng.random((n, 3)) < 0.75, truth, 1 - truth)
-        said[rng.random((n, 3)) < unread] = np.nan
-        panel[name] = table(said)
-    truth[rng.random((n, 3)) < unread / 2] = np.nan
-    return table(scores), table(truth), panel
+from reference_panel import FINDINGS, LIMIT, Floats, case, table
 
 
 def panel_of(
@@ -310,90 +281,7 @@ def test_agreement_on_one_patients_images_has_no_interval() -> None:
     assert found.findings["Mass"].measures["kappa"].reason is None
 
 
-# other readers
-
-
-def thetas(scores: Table, truth: Table, readers: Mapping[str, Table], at: int) -> Any:
-    """Return a function from images to MCC: the model's, averaged over readers, then theirs."""
-    called = (scores.values[:, at] >= LIMIT).astype(float)
-    said = [reader.values[:, at] for reader in readers.values()]
-
-    def measure(rows: reference.Booleans) -> Floats:
-        labels, model = truth.values[rows, at], called[rows]
-        own = [reference.readings(one[rows], labels)["mcc"] for one in said]
-        read = [~np.isnan(one[rows]) for one in said]
-        seen = [reference.readings(model[kept], labels[kept])["mcc"] for kept in read]
-        return np.array([np.mean(seen), *own])
-
-    return measure
-
-
-def test_the_study_of_other_readers_is_close_to_one_from_a_jackknife_over_patients() -> None:
-    scores, truth, readers = case(n=240, readers=4)
-    found = panel_of(scores, truth, readers, level=0.9)
-    at = FINDINGS.index("Edema")
-    units = [row // 2 for row in range(240)]
-    theta, covariance = reference.jackknife(thetas(scores, truth, readers, at), units)
-    expected = compare_model(theta, covariance, level=0.9)
-    study = found.studies["Edema"]["mcc"]
-    assert study.n_readers == 4
-    assert study.difference.estimate == pytest.approx(expected.difference.estimate, abs=1e-12)
-    # the jackknife leaves patients out, influences move their weight a little: they part by 1/n
-    for name in ("standard_error", "df", "low", "high"):
-        ours, theirs = (getattr(one.difference, name) for one in (study, expected))
-        assert ours == pytest.approx(theirs, rel=0.02), name
-    assert study.difference.p_value == pytest.approx(expected.difference.p_value, abs=0.005)
-    for name in ("var", "cov2", "ms_r"):
-        ours, theirs = (getattr(one.components, name) for one in (study, expected))
-        assert ours == pytest.approx(theirs, rel=0.05), name
-
-
-def test_the_study_of_the_mean_is_that_of_the_mean_over_findings() -> None:
-    scores, truth, readers = case(n=240, readers=4)
-    found = panel_of(scores, truth, readers)
-    each = [thetas(scores, truth, readers, at) for at in range(3)]
-    units = [row // 2 for row in range(240)]
-    theta, covariance = reference.jackknife(
-        lambda rows: np.asarray(np.mean([measure(rows) for measure in each], axis=0)), units
-    )
-    expected, study = compare_model(theta, covariance), found.studies[MEAN]["mcc"]
-    assert study.difference.estimate == pytest.approx(expected.difference.estimate, abs=1e-12)
-    error = expected.difference.standard_error
-    assert study.difference.standard_error == pytest.approx(error, rel=0.02)
-
-
-def test_verdicts_are_those_of_the_same_numbers() -> None:
-    scores, truth, readers = case(n=40, unread=0)
-    margin = 0.15
-    found = panel_of(scores, truth, readers, bootstrap=80, margin=margin, level=0.9, seed=5)
-    column = 0
-    called = (scores.values[:, column] >= LIMIT).astype(float)
-    everyone = np.vstack([called, *(reader.values[:, column] for reader in readers.values())]).T
-
-    def score(drawn: Floats, labels: Floats) -> float:
-        return reference.gap("sensitivity", drawn[:, 0], drawn[:, 1:].T, labels)
-
-    labels = truth.values[:, column]
-    replicates = bootstrap_by_loop(score, everyone, labels, [at // 2 for at in range(40)], 5, 80)
-    verdict = found.verdicts[FINDINGS[column]]["sensitivity"]
-    expected = bootstrap_noninferiority(replicates, margin, level=0.9)
-    assert verdict.these_readers is not None
-    assert verdict.these_readers.low == pytest.approx(expected.low, abs=1e-12)
-    assert verdict.these_readers.p_value == expected.p_value
-    for finding in (*FINDINGS, MEAN):
-        for statistic in STATISTICS:
-            gap = found.studies[finding][statistic].difference
-            assert found.verdicts[finding][statistic].such_readers == noninferiority(
-                gap.estimate, gap.standard_error, margin, df=gap.df, level=0.9
-            )
-
-
-def test_no_margin_no_verdict_and_no_resamples_none_of_these_readers() -> None:
-    scores, truth, readers = case(n=40)
-    assert panel_of(scores, truth, readers, bootstrap=20).verdicts == {}
-    verdict = panel_of(scores, truth, readers, margin=0.1).verdicts["Mass"]["f1"]
-    assert verdict.these_readers is None
-    assert verdict.such_readers is not None
+# several findings
 
 
 def test_the_findings_p_values_of_the_difference_are_corrected_together() -> None:
