@@ -10,7 +10,7 @@ from hilum.evaluate.intervals import Measure
 from hilum.evaluate.multiplicity import holm
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.rater import Rater
-from hilum.evaluate.spread import Spread, to_measure
+from hilum.evaluate.spread import to_measure
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,8 @@ class Scorecard:
 def scorecard(rater: Rater, plan: Plan) -> Scorecard:
     """Put the intervals of a plan around everything that was measured of one rater."""
     sample = rater.sample
-    measures = {
-        statistic: [
-            to_measure(spread, at, plan, sample.reasons[statistic][at], tested=rater.tested)
-            for at in range(len(sample.findings))
-        ]
-        for statistic, spread in rater.drawn.items()
-    }
-    means = {
-        statistic: _mean_measure(spread, sample.units.count, plan, tested=rater.tested)
-        for statistic, spread in rater.drawn.items()
-    }
+    measures = {name: _row(rater, name, plan) for name in rater.drawn}
+    means = {name: _mean_measure(rater, name, plan) for name in rater.drawn}
     if plan.interval == "delong":
         put_formulas(rater, plan, measures, means)
     if plan.holm and rater.tested:
@@ -81,13 +72,23 @@ def scorecard(rater: Rater, plan: Plan) -> Scorecard:
     return Scorecard(findings, means, n_in_mean)
 
 
-def _mean_measure(spread: Spread, n_units: int, plan: Plan, *, tested: bool) -> Measure:
+def _row(rater: Rater, name: str, plan: Plan) -> list[Measure]:
+    spread, reasons = rater.drawn[name], rater.sample.reasons[name]
+    return [
+        to_measure(spread, at, plan, reason, tested=rater.tested, statistic=name)
+        for at, reason in enumerate(reasons)
+    ]
+
+
+def _mean_measure(rater: Rater, name: str, plan: Plan) -> Measure:
     """Average a statistic over the findings where it is defined."""
+    spread = rater.drawn[name]
     kept = spread.defined
     if not kept.any():
         return Measure(None, reason="no finding is defined")
-    reason = "no interval: there is one unit only" if n_units == 1 else None
-    return to_measure(spread.take(kept).mean(), 0, plan, reason, tested=tested)
+    reason = "no interval: there is one unit only" if rater.sample.units.count == 1 else None
+    mean = spread.take(kept).mean()
+    return to_measure(mean, 0, plan, reason, tested=rater.tested, statistic=name)
 
 
 def _corrected(row: Sequence[Measure]) -> list[Measure]:

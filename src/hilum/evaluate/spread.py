@@ -7,6 +7,7 @@ the same sums patient by patient, so that every sum is as easily given an interv
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from hilum.evaluate.intervals import Measure, bca, bca_p_value, chexzero, p_value, percentile
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.ranking import Floats
+
+UPWARD: Final = ("ece",)
+"""Statistics that chance makes larger: a resample of a calibrated model is less calibrated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +90,13 @@ def _mean(arrays: Sequence[Floats]) -> Floats:
 
 
 def to_measure(
-    spread: Spread, column: int, plan: Plan, reason: str | None, *, tested: bool = False
+    spread: Spread,
+    column: int,
+    plan: Plan,
+    reason: str | None,
+    *,
+    tested: bool = False,
+    statistic: str = "",
 ) -> Measure:
     """Put the interval that the plan asks for around one finding's estimate.
 
@@ -98,6 +108,9 @@ def to_measure(
         Why the estimate, or else its interval, is undefined; None where neither is.
     tested
         Whether the estimate is a difference, to be tested against zero.
+    statistic
+        Its name: one of `UPWARD` has a basic interval (Davison and Hinkley, Bootstrap Methods,
+        1997, section 5.2.1), whatever the plan says.
     """
     estimate = float(spread.estimate[column])
     if np.isnan(estimate):
@@ -107,7 +120,13 @@ def to_measure(
     replicates = spread.replicates[:, column]
     if not replicates.size:
         return Measure(estimate)
-    found, p = _interval(estimate, replicates, spread.influence, column, plan)
+    if statistic in UPWARD and plan.interval != "chexzero":
+        # resampling adds its own bias to that of the estimate: the mirror image has neither
+        mirrored = 2 * estimate - replicates
+        kept = mirrored if tested else np.where(np.isnan(mirrored), np.nan, np.maximum(mirrored, 0))
+        found, p = percentile(estimate, kept, plan.level), p_value(mirrored)
+    else:
+        found, p = _interval(estimate, replicates, spread.influence, column, plan)
     if not tested:
         return found
     return Measure(**{**found.__dict__, "p_value": p})
