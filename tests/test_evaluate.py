@@ -115,7 +115,7 @@ def test_a_score_missing_for_some_images_is_an_error_that_counts_them() -> None:
 
 def test_scores_in_the_place_of_the_truth_are_noticed() -> None:
     scores, truth = tables()
-    with pytest.raises(TableError, match=r"the truth of 'i0' for Edema is .* in the right order"):
+    with pytest.raises(TableError, match=r"the truth of 'i0' for Edema is .* scores in the place of"):
         evaluate(truth, scores)
 
 

@@ -1,6 +1,7 @@
 """What stands in a scorecard whatever interval was asked for."""
 
 import numpy as np
+import pytest
 
 from hilum.evaluate import evaluate
 from hilum.evaluate.intervals import percentile
@@ -13,7 +14,8 @@ def test_a_calibration_error_has_the_mirror_image_of_its_resamples() -> None:
     # resamples of a calibrated model are less calibrated: they lie above the estimate
     spread = Spread(np.array([0.02]), np.linspace(0.03, 0.05, 101)[:, None])
     found = to_measure(spread, 0, Plan(level=0.9), None, statistic="ece")
-    np.testing.assert_allclose([found.low, found.high], [0.0, 0.009], atol=1e-12)
+    assert found.low == 0.0
+    assert found.high == pytest.approx(0.009)
     other = to_measure(spread, 0, Plan(level=0.9), None, statistic="brier")
     assert other == percentile(0.02, spread.replicates[:, 0], 0.9)
 
@@ -21,7 +23,8 @@ def test_a_calibration_error_has_the_mirror_image_of_its_resamples() -> None:
 def test_a_difference_of_calibration_errors_may_be_negative_and_its_p_value_fits() -> None:
     spread = Spread(np.array([-0.02]), np.linspace(-0.03, 0.0, 301)[:, None])
     found = to_measure(spread, 0, Plan(level=0.9), None, tested=True, statistic="ece")
-    np.testing.assert_allclose([found.low, found.high], [-0.0385, -0.0115])
+    assert found.low == pytest.approx(-0.0385)
+    assert found.high == pytest.approx(-0.0115)
     assert found.p_value == 2 / 302
 
 

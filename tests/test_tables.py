@@ -206,3 +206,15 @@ def test_joining_by_position_would_have_been_wrong(data_dir: Path) -> None:
     called, present = both.scores.column("Lung Opacity"), both.truth.column("Lung Opacity")
     f1 = 2 * (called * present).sum() / (called.sum() + present.sum())
     assert round(float(f1), 4) == 0.8480
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x1f\x8b broken"])
+def test_a_header_that_cannot_be_read_is_an_error_of_the_table(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=r"t\.csv: cannot be read: "):
+        read_columns(path)
+    with pytest.raises(TableError, match="cannot be read: .*No such file"):
+        read_columns(tmp_path / "absent.csv")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import TableError, UsageError
-from hilum.findings import Policy, apply_policy
-from hilum.predictors import METHODS, Floats
-from hilum.tables import Table, read_table
+from hilum.findings import Policy
+from hilum.predictors import METHODS
+from hilum.tables import Table, label_values, read_table
 
 
 class HasVectors(Protocol):
@@ -66,7 +66,7 @@ def classify(
     if policy == "keep":
         raise UsageError("choose what an uncertain label counts as: ignore, positive or negative")
     table = labels if isinstance(labels, Table) else read_table(labels)
-    target = apply_policy(_only_labels(table), policy)
+    target = label_values(table, policy)
     ids, vectors = collection.vectors(embedding)
     rows = _rows_of(table.ids, ids)
     usable = ~np.isnan(target).all(axis=1)
@@ -79,17 +79,6 @@ def classify(
     notes = {table.findings[column]: text for column, text in found.notes.items()}
     kept = tuple(image for image, other in zip(ids, rest, strict=True) if other)
     return Table(kept, table.findings, found.scores[rest], notes=notes)
-
-
-def _only_labels(table: Table) -> Floats:
-    strange = ~np.isnan(table.values) & ~np.isin(table.values, (1, 0, -1))
-    if strange.any():
-        row, column = np.argwhere(strange)[0]
-        raise TableError(
-            f"the label of {table.ids[row]!r} for {table.findings[column]} is "
-            f"{table.values[row, column]:g}: expected 1, 0, -1 (uncertain) or nothing"
-        )
-    return table.values
 
 
 def _rows_of(wanted: Sequence[str], ids: Sequence[str]) -> NDArray[np.int64]:

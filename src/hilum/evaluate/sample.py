@@ -15,8 +15,8 @@ from hilum.evaluate.instruments import NO_THRESHOLD, Limit, instruments_of, one_
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.ranking import Floats
 from hilum.evaluate.units import Units, units_of
-from hilum.findings import Policy, apply_policy
-from hilum.tables import Aligned, Table, align
+from hilum.findings import Policy
+from hilum.tables import Aligned, Table, align, label_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,16 +220,3 @@ def _reasons(
 def known_labels(truth: Table, policy: Policy) -> NDArray[np.float32]:
     """Return a truth's 1, 0 and NaN after the policy; refuse anything that is no label."""
     return label_values(truth, policy, "truth")
-
-
-def label_values(table: Table, policy: Policy, what: str) -> NDArray[np.float32]:
-    """Return a table's 1, 0 and NaN after the policy; refuse anything that is no label."""
-    strange = ~np.isnan(table.values) & ~np.isin(table.values, (1, 0, -1))
-    if strange.any():
-        row, column = np.argwhere(strange)[0]
-        raise TableError(
-            f"the {what} of {table.ids[row]!r} for {table.findings[column]} is "
-            f"{table.values[row, column]:g}: expected 1, 0, -1 (uncertain) or nothing; "
-            "are the two tables in the right order?"
-        )
-    return apply_policy(table.values, policy)

@@ -1,184 +1,32 @@
-"""Score, truth and label tables: ids × findings, read and written as CSV, joined by id and by name.
-
-One format serves every stage (`docs/formats.md`): an id column, then one column per finding; a
-cell is 1 (present), 0 (absent), -1 (uncertain), empty (unknown), or a score, any finite number.
-Two tables may hold their rows and columns in any order: nothing here joins by position. In the
-published CheXpert test labels, joining by position would give one radiologist an F1 of 0.02
-where joining by name gives 0.85.
-"""
+"""Score, truth and label tables as CSV files, read with every fault named by its place."""
 
 import csv
 import gzip
 import io
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
 
 from hilum.errors import TableError
 from hilum.findings import canonical
-
-Values = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Labels or scores of some images for some findings.
-
-    Parameters
-    ----------
-    ids
-        One id per row, unique.
-    findings
-        One name per column of `values`, unique.
-    values : (n_ids, n_findings)
-        Float64; NaN is unknown, infinity is refused.
-    extra
-        Other columns by name, one text or None per row: patient ids, sexes, views.
-    notes
-        What a reader must know about a finding's column, such as why it is empty.
-
-    Raises
-    ------
-    TableError
-        If an id or finding is there twice, the shapes do not fit, or a value is infinite.
-    """
-
-    ids: tuple[str, ...]
-    findings: tuple[str, ...]
-    values: Values
-    extra: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float64)
-        object.__setattr__(self, "values", values)
-        shape = (len(self.ids), len(self.findings))
-        if values.shape != shape:
-            raise TableError(f"a table of {shape[0]} ids × {shape[1]} findings cannot hold "
-                             f"values of shape {values.shape}")  # fmt: skip
-        if infinite := int(np.isinf(values).sum()):
-            raise TableError(f"a table's values must be finite or NaN, {infinite} are infinite")
-        _refuse_doubles("id", self.ids)
-        _refuse_doubles("finding", self.findings)
-        for name, cells in self.extra.items():
-            if len(cells) != len(self.ids):
-                raise TableError(
-                    f"column {name!r} has {len(cells)} cells for {len(self.ids)} ids"
-                )  # fmt: skip
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def column(self, finding: str) -> Values:
-        """Return the values (n_ids,) of one finding, in any of its spellings."""
-        return self.values[:, self.findings.index(_find(finding, self.findings))]
-
-    def take(self, rows: ArrayLike) -> "Table":
-        """Return the rows at these positions, or those where a mask is true."""
-        positions = np.arange(len(self.ids))[np.asarray(rows)]
-        extra = {name: tuple(cells[i] for i in positions) for name, cells in self.extra.items()}
-        ids = tuple(self.ids[i] for i in positions)
-        return Table(ids, self.findings, self.values[positions], extra, self.notes)
-
-    def select(self, findings: Sequence[str]) -> "Table":
-        """Return these findings, in this order, in any of their spellings.
-
-        Raises
-        ------
-        TableError
-            If the table has no such finding.
-        """
-        names = tuple(_find(name, self.findings) for name in findings)
-        columns = [self.findings.index(name) for name in names]
-        notes = {name: text for name, text in self.notes.items() if name in names}
-        return Table(self.ids, names, self.values[:, columns], self.extra, notes)
-
-
-def _find(finding: str, among: Sequence[str]) -> str:
-    for name in (finding, canonical(finding) or finding):
-        if name in among:
-            return name
-    raise TableError(f"there is no finding {finding!r} here; there are {', '.join(among)}")
-
-
-def _refuse_doubles(what: str, names: Sequence[str]) -> None:
-    if len(set(names)) == len(names):
-        return
-    doubled = [name for name, count in Counter(names).items() if count > 1]
-    raise TableError(
-        f"{what} {doubled[0]!r} is there more than once, and so are {len(doubled) - 1} others; "
-        f"each {what} may have one place in a table"
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Aligned:
-    """Two tables with the same rows and columns, both in the truth's order.
-
-    Parameters
-    ----------
-    scores, truth
-        What both tables share.
-    without_truth
-        How many scored ids have no row in the truth; they take no part.
-    unscored, without_labels
-        Findings that only the truth has, and that only the scores have.
-    """
-
-    scores: Table
-    truth: Table
-    without_truth: int
-    unscored: tuple[str, ...]
-    without_labels: tuple[str, ...]
-
-
-def align(scores: Table, truth: Table) -> Aligned:
-    """Join scores to the truth, rows by id and columns by name.
-
-    Raises
-    ------
-    TableError
-        If the truth is empty, an id of the truth has no score (the message names the first and
-        counts them: a quietly smaller test set is a different result), or no finding is shared.
-    """
-    if not truth.ids:
-        raise TableError("the truth has no rows: there is nothing to evaluate")
-    place = {image: row for row, image in enumerate(scores.ids)}
-    missing = [image for image in truth.ids if image not in place]
-    if missing:
-        raise TableError(
-            f"{len(missing)} of the truth's {len(truth)} ids have no score, the first is "
-            f"{missing[0]!r}; score them, or leave them out of the truth"
-        )
-    shared = [name for name in truth.findings if name in scores.findings]
-    if not shared:
-        raise TableError(
-            f"no finding is in both tables: the scores have {_listed(scores.findings)}, "
-            f"the truth has {_listed(truth.findings)}"
-        )
-    rows = np.array([place[image] for image in truth.ids])
-    return Aligned(
-        scores=scores.take(rows).select(shared),
-        truth=truth.select(shared),
-        without_truth=len(scores) - len(truth),
-        unscored=tuple(name for name in truth.findings if name not in shared),
-        without_labels=tuple(name for name in scores.findings if name not in shared),
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if names else "none"
+from hilum.tables.table import Table, Values, refuse_doubles
 
 
 def read_columns(path: str | Path) -> tuple[str, ...]:
-    """Return the names in a table's header, as they are written there."""
-    header = next(_records(Path(path)), (1, []))[1]
+    """Return the names in a table's header, as they are written there.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read, or is no text.
+    """
+    try:
+        header = next(_records(Path(path)), (1, []))[1]
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path}: cannot be read: {error}") from error
     return tuple(name.strip() for name in header)
 
 
@@ -297,7 +145,7 @@ def _finding_columns(
         wanted = [name for name in places if canonical(name)]
     else:
         wanted = [canonical(name) or name for name in findings]
-        _refuse_doubles("finding", wanted)
+        refuse_doubles("finding", wanted)
     for name in wanted:
         if name not in places:
             raise TableError(f"{path}: no column for the finding {name!r}; "
@@ -371,7 +219,7 @@ def write_table(table: Table, path: str | Path, id_column: str = "image_id") -> 
     path = Path(path)
     if not table.ids or "" in table.ids:
         raise TableError(f"{path}: a table needs rows, and every row an id that is not empty")
-    _refuse_doubles("column", (id_column, *table.extra, *table.findings))
+    refuse_doubles("column", (id_column, *table.extra, *table.findings))
     columns = [pl.Series(id_column, table.ids, dtype=pl.String)]
     columns += [pl.Series(name, cells, dtype=pl.String) for name, cells in table.extra.items()]
     columns += [
