@@ -188,6 +188,20 @@ def test_bca_of_resamples_with_ties_is_by_the_book(drawn: list[float], pull: lis
     assert_is_by_the_book(bca(0.5, replicates, influence, 0.95), numbers)
 
 
+def test_the_last_digit_decides_no_tie() -> None:
+    # 0.2 and 0.20000000000000004 are one average precision, of weights on two scales
+    exact, pull = np.array([0.1, 0.2, 0.2, 0.2, 0.4, 0.5] * 10), np.array([0.2, 0.1, -0.3])
+    rounded = exact + np.resize([1e-16, -1e-16, 0, 1e-16], exact.size)
+    for drawn in (rounded, rounded - 0.2):
+        sharp = np.round(drawn, 6)
+        estimate = float(sharp[1])
+        blurred, expected = (bca(estimate, each, pull, 0.9) for each in (drawn, sharp))
+        assert [blurred.low, blurred.high] == pytest.approx([expected.low, expected.high])
+        assert p_value(drawn) == p_value(sharp)
+        assert p_value(-drawn) == p_value(-sharp)
+        assert bca_p_value(0.1, drawn, pull) == pytest.approx(bca_p_value(0.1, sharp, pull))
+
+
 def assert_is_by_the_book(found: Measure, numbers: Numbers) -> None:
     low, high = reference.bca_by_the_book(
         numbers.estimate, numbers.replicates, numbers.influence, 0.95

@@ -96,10 +96,20 @@ def bca(estimate: float, replicates: Floats, influence: Floats, level: float) ->
     return _quantiles(estimate, replicates, (low, high))
 
 
+ROUNDING: Final = 1e-12
+"""Values nearer than this are one value: sums of fractions differ in their last digits with the
+order and scale of the weights, and ties must not depend on that."""
+
+
+def _share_below(defined: Floats, value: float) -> float:
+    """Return the share of resamples below a value, half of those that equal it included."""
+    gap = defined - value
+    return float((gap < -ROUNDING).mean() + (np.abs(gap) <= ROUNDING).mean() / 2)
+
+
 def _bias(estimate: float, defined: Floats) -> float:
     """Return z0; resamples equal to the estimate count one half on each side."""
-    below = (defined < estimate).mean() + (defined == estimate).mean() / 2
-    return float(ndtri(below))
+    return float(ndtri(_share_below(defined, estimate)))
 
 
 def _acceleration(influence: Floats) -> float:
@@ -158,7 +168,7 @@ def p_value(replicates: Floats) -> float | None:
     defined = replicates[~np.isnan(replicates)]
     if not defined.size or 2 * defined.size < replicates.size:
         return None
-    beyond = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    beyond = min(int((defined <= ROUNDING).sum()), int((defined >= -ROUNDING).sum()))
     return min(1.0, 2 * (beyond + 1) / (defined.size + 1))
 
 
@@ -173,9 +183,8 @@ def bca_p_value(estimate: float, replicates: Floats, influence: Floats) -> float
         return None
     shift, acceleration = _bias(estimate, defined), _acceleration(influence)
     floor = 1 / (defined.size + 1)
-    below = float((defined < 0).mean() + (defined == 0).mean() / 2)
     if not np.isfinite(shift):
         return None
-    gap = float(ndtri(np.clip(below, floor, 1 - floor))) - shift
+    gap = float(ndtri(np.clip(_share_below(defined, 0), floor, 1 - floor))) - shift
     tail = float(ndtr(gap / (1 + acceleration * gap) - shift))
     return min(1.0, 2 * max(floor, min(tail, 1 - tail)))
