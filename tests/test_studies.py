@@ -9,10 +9,10 @@ import pytest
 import reference_panel as reference
 from hilum.evaluate import Plan
 from hilum.evaluate.decisions import STATISTICS
-from hilum.evaluate.noninferiority import bootstrap_noninferiority, noninferiority
+from hilum.evaluate.noninferiority import NonInferiority, bootstrap_noninferiority, noninferiority
 from hilum.evaluate.orh import compare_model
 from hilum.evaluate.panel import Panel, panel
-from hilum.evaluate.studies import MEAN
+from hilum.evaluate.studies import MEAN, Verdict
 from hilum.tables import Table
 from reference import bootstrap_by_loop
 from reference_panel import FINDINGS, LIMIT, Floats, case, table
@@ -121,9 +121,34 @@ def test_what_is_undefined_for_anyone_has_no_study() -> None:
     assert found.studies[MEAN]["mcc"].difference.estimate == pytest.approx(np.mean(both))
 
 
-def test_a_single_patient_has_no_study() -> None:
+def test_a_single_patient_has_no_study_and_no_verdict() -> None:
     scores, truth, readers = case(n=20)
     alone = Table(truth.ids, FINDINGS, truth.values, {"patient_id": ("p",) * 20})
-    found = panel_of(scores, alone, readers, margin=0.1)
+    found = panel_of(scores, alone, readers, bootstrap=20, margin=0.1)
     assert found.studies == {}
-    assert {verdict.such_readers for verdict in found.verdicts["Mass"].values()} == {None}
+    verdict = found.verdicts[MEAN]["ppv"]
+    why = "no verdict: there is one unit only"
+    assert verdict == Verdict(NonInferiority(0.1, 0.95, None, None, None, None, why), None)
+
+
+def test_one_positive_patient_gives_no_study_and_no_verdict_on_sensitivity() -> None:
+    # every resample that has a positive has the same one: a spread of 0 is not certainty
+    scores, truth, readers = case(n=40, unread=0)
+    values = truth.values.copy()
+    values[:, 1] = 0
+    values[6:8, 1] = 1
+    found = panel_of(scores, table(values), readers, bootstrap=40, margin=0.1)
+    assert found.studies["Mass"].keys() == {"specificity", "ppv", "npv"}
+    why = "no verdict: all positive images belong to one patient"
+    expected = Verdict(NonInferiority(0.1, 0.95, None, None, None, None, why), None)
+    assert found.verdicts["Mass"]["sensitivity"] == expected
+    assert found.verdicts["Edema"]["sensitivity"].these_readers is not None
+    assert found.verdicts["Edema"]["sensitivity"].these_readers.reason is None
+    # the mean over this finding alone is no better off
+    alone = {name: reader.select(["Mass"]) for name, reader in readers.items()}
+    found = panel_of(scores, table(values), alone, bootstrap=40, margin=0.1)
+    assert found.verdicts[MEAN]["sensitivity"] == expected
+    assert "sensitivity" not in found.studies[MEAN]
+    reason = "no interval: all positive images belong to one patient"
+    assert found.mean.mean["sensitivity"].reason == reason
+    assert found.mean.mean["sensitivity"].low is None

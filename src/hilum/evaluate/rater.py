@@ -50,6 +50,13 @@ class Rater:
             areas=tuple((sample.select(findings), factor) for sample, factor in self.areas),
         )
 
+    def why_no_spread(self, statistic: str, columns: Sequence[int]) -> str | None:
+        """Say why the units cannot show how the mean over these findings spreads, or None."""
+        if self.sample.units.count == 1:
+            return "no interval: there is one unit only"
+        whys = [self.sample.reasons[statistic][at] for at in columns]
+        return whys[0] if all(whys) else None
+
     def __sub__(self, other: "Rater") -> "Rater":
         shared = [name for name in self.drawn if name in other.drawn]
         return Rater(

@@ -83,10 +83,10 @@ def _row(rater: Rater, name: str, plan: Plan) -> list[Measure]:
 def _mean_measure(rater: Rater, name: str, plan: Plan) -> Measure:
     """Average a statistic over the findings where it is defined."""
     spread = rater.drawn[name]
-    kept = spread.defined
-    if not kept.any():
+    kept = np.flatnonzero(spread.defined).tolist()
+    if not kept:
         return Measure(None, reason="no finding is defined")
-    reason = "no interval: there is one unit only" if rater.sample.units.count == 1 else None
+    reason = rater.why_no_spread(name, kept)
     mean = spread.take(kept).mean()
     return to_measure(mean, 0, plan, reason, tested=rater.tested, statistic=name)
 

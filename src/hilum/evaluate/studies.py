@@ -54,28 +54,30 @@ def studies(models: Sequence[Rater], readers: Sequence[Rater], plan: Plan) -> St
     Returns
     -------
     By finding (`MEAN` for the mean) and statistic; nothing with fewer than two readers, and
-    nothing for what is undefined for anyone.
+    nothing for what is undefined or shows no spread between patients for anyone.
     """
     if not models or len(readers) < 2:
         return {}
     out: dict[str, dict[str, ReaderStudy]] = {}
-    model = mean_rater(models)
-    for statistic in readers[0].drawn:
-        raters = [rater.drawn[statistic] for rater in (model, *readers)]
-        for place, columns in _places(readers[0].sample.findings, raters).items():
-            if study := _study([s.take(columns).mean() for s in raters], plan.level):
+    raters = [mean_rater(models), *readers]
+    everyone = mean_rater(raters)
+    for statistic in everyone.drawn:
+        spreads = [rater.drawn[statistic] for rater in raters]
+        for place, columns in _places(everyone, statistic).items():
+            if everyone.why_no_spread(statistic, columns) is None:
+                study = _study([spread.take(columns).mean() for spread in spreads], plan.level)
                 out.setdefault(place, {})[statistic] = study
     return out
 
 
-def _places(findings: Sequence[str], raters: Sequence[Spread]) -> dict[str, list[int]]:
+def _places(rater: Rater, statistic: str) -> dict[str, list[int]]:
     """Return which findings are averaged for each result: one, or all that are defined."""
-    defined = np.flatnonzero(np.all([spread.defined for spread in raters], axis=0)).tolist()
-    places = {findings[at]: [at] for at in defined}
+    defined = np.flatnonzero(rater.drawn[statistic].defined).tolist()
+    places = {rater.sample.findings[at]: [at] for at in defined}
     return {**places, MEAN: defined} if defined else {}
 
 
-def _study(raters: Sequence[Spread], level: float) -> ReaderStudy | None:
+def _study(raters: Sequence[Spread], level: float) -> ReaderStudy:
     """Analyse one number per rater, the model first.
 
     The covariance over patients is that of the infinitesimal jackknife: products of influence
@@ -84,8 +86,6 @@ def _study(raters: Sequence[Spread], level: float) -> ReaderStudy | None:
     theta = np.array([spread.estimate[0] for spread in raters])
     values = np.array([s.influence[:, 0] for s in raters if s.influence is not None])
     n_units = values.shape[1]
-    if n_units < 2 or np.isnan(values).any():
-        return None
     return compare_model(theta, n_units / (n_units - 1) * values @ values.T, level=level)
 
 
@@ -95,19 +95,26 @@ def verdicts(gap: Rater, made: Studies, plan: Plan) -> dict[str, dict[str, Verdi
     if plan.margin is None:
         return out
     for statistic, spread in gap.drawn.items():
-        for place, columns in _places(gap.sample.findings, [spread]).items():
-            one = spread.take(columns).mean()
+        for place, columns in _places(gap, statistic).items():
+            one, why = spread.take(columns).mean(), gap.why_no_spread(statistic, columns)
             study = made.get(place, {}).get(statistic)
             out.setdefault(place, {})[statistic] = Verdict(
-                _by_resamples(one, plan.margin, plan.level),
+                _by_resamples(one, why, plan.margin, plan.level),
                 _by_study(study, plan.margin) if study else None,
             )
     return out
 
 
-def _by_resamples(gap: Spread, margin: float, level: float) -> NonInferiority | None:
+def _by_resamples(
+    gap: Spread, why: str | None, margin: float, level: float
+) -> NonInferiority | None:
     drawn = gap.replicates[:, 0]
-    return bootstrap_noninferiority(drawn, margin, level=level) if drawn.size else None
+    if not drawn.size:
+        return None
+    if why is not None:  # a spread of 0 would be taken for certainty
+        reason = why.replace("no interval", "no verdict")
+        return NonInferiority(margin, level, None, None, None, None, reason)
+    return bootstrap_noninferiority(drawn, margin, level=level)
 
 
 def _by_study(study: ReaderStudy, margin: float) -> NonInferiority:
