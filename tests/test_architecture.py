@@ -34,6 +34,7 @@ ROOMS = [
     "evaluate",
     "plots",
     "report",
+    "appraisal",
     "demo",
     "cli",
 ]

@@ -1,4 +1,4 @@
-"""From tables to metrics: joins, policies, undefined findings, files and the command."""
+"""From tables to metrics: joins, policies, undefined findings, files."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from hilum.errors import TableError, UsageError
-from hilum.evaluate import Measure, Metrics, auroc, compare, evaluate
+from hilum.evaluate import Measure, auroc, compare, evaluate
 from hilum.evaluate.text import as_text
-from hilum.tables import Table, write_table
+from hilum.tables import Table
 
 FINDINGS = ("Edema", "Mass", "Pneumonia")
 
@@ -115,7 +113,9 @@ def test_a_score_missing_for_some_images_is_an_error_that_counts_them() -> None:
 
 def test_scores_in_the_place_of_the_truth_are_noticed() -> None:
     scores, truth = tables()
-    with pytest.raises(TableError, match=r"the truth of 'i0' for Edema is .* scores in the place of"):
+    with pytest.raises(
+        TableError, match=r"the truth of 'i0' for Edema is .* scores in the place of"
+    ):
         evaluate(truth, scores)
 
 
@@ -249,41 +249,3 @@ def test_the_terminal_table_fits_80_columns() -> None:
 )
 def test_a_measure_as_text(measure: Measure, text: str) -> None:
     assert as_text(measure) == text
-
-
-@pytest.fixture
-def app() -> typer.Typer:
-    from hilum.cli import evaluate as commands
-
-    app = typer.Typer()
-    commands.register(app)
-    return app
-
-
-def test_the_command_writes_and_prints(tmp_path: Path, app: typer.Typer) -> None:
-    scores, truth = tables()
-    write_table(scores, tmp_path / "s.csv", "Study")
-    write_table(truth, tmp_path / "t.csv", "Study")
-    paths = [str(tmp_path / "s.csv"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "out")]
-    options = ["--id", "Study", "--findings", "Edema, Mass", "--bootstrap", "50", "--json"]
-    result = CliRunner().invoke(app, ["evaluate", *paths, *options])
-    assert result.exit_code == 0, result.output
-    printed = json.loads(result.stdout)
-    expected: Metrics = evaluate(
-        scores.select(["Edema", "Mass"]), truth.select(["Edema", "Mass"]), bootstrap=50
-    )
-    assert printed == expected.to_json()
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == printed
-
-
-def test_the_command_says_what_it_left_out_on_standard_error(
-    tmp_path: Path, app: typer.Typer
-) -> None:
-    scores, truth = tables()
-    write_table(scores.select(["Edema"]), tmp_path / "s.csv")
-    write_table(truth, tmp_path / "t.csv")
-    paths = [str(tmp_path / "s.csv"), str(tmp_path / "t.csv"), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, ["evaluate", *paths, "--by", "image", "--bootstrap", "20"])
-    assert "Left out, no scores: Mass, Pneumonia." in result.stderr
-    assert "Images were resampled one by one" in result.stderr
-    assert result.stdout.splitlines()[-1].startswith("mean of 1")

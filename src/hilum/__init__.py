@@ -19,13 +19,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hilum.appraisal import evaluation_page
     from hilum.classify import classify
     from hilum.collection import Collection
     from hilum.collection import open_collection as open  # noqa: A004
     from hilum.embed import embed
     from hilum.encoders import Encoder, convert, load_encoder, save_encoder
     from hilum.errors import HilumError, ImageError
-    from hilum.evaluate import Metrics, compare, evaluate
+    from hilum.evaluate import Metrics, choose_thresholds, compare, evaluate, fit_calibration
     from hilum.findings import FINDINGS
     from hilum.images import Geometry, read_picture
     from hilum.ingest import ingest
@@ -45,11 +46,14 @@ _WHERE = {  # name -> the module that holds it
     "Metrics": "evaluate",
     "Page": "report",
     "Table": "tables",
+    "choose_thresholds": "evaluate",
     "classify": "classify",
     "compare": "evaluate",
     "convert": "encoders",
     "embed": "embed",
     "evaluate": "evaluate",
+    "evaluation_page": "appraisal",
+    "fit_calibration": "evaluate",
     "ingest": "ingest",
     "load_encoder": "encoders",
     "open": "collection",
@@ -83,8 +87,11 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "convert",
     "embed",
     "classify",
+    "choose_thresholds",
+    "fit_calibration",
     "evaluate",
     "compare",
+    "evaluation_page",
     "read_table",
     "write_table",
 ]

@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from hilum.cli.classify import register as register_classify
 from hilum.cli.demo import register as register_demo
 from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.ingest import register as register_ingest
@@ -29,6 +30,7 @@ register_demo(app)  # then in the order in which data flows
 register_phantom(app)
 register_ingest(app)
 register_train(app)
+register_classify(app)
 register_evaluate(app)
 
 

@@ -1,91 +1,170 @@
-"""`hilum classify` and `hilum evaluate`: from labels to scores, and from scores to metrics."""
+"""`hilum evaluate`: any table of scores against any table of truth."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from hilum.cli.console import emit, note
 
+_TABLES: Final = "Tables"
+_TUNING: Final = "Thresholds and calibration"
+_BESIDE: Final = "Readers, subgroups, another model"
+_INTERVALS: Final = "Intervals and tests"
+_OUTPUT: Final = "Output"
+
+
+def _option(panel: str, text: str, *names: str, shown: str | None = None) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=shown)
+
+
+def _file(panel: str, text: str, shown: str | None = None) -> Any:
+    return typer.Option(
+        exists=True, dir_okay=False, help=text, rich_help_panel=panel, metavar=shown
+    )
+
+
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV table.")]
+Out = Annotated[Path, typer.Option(file_okay=False, help="Folder for everything that is written.")]
+
+Id = Annotated[str, _option(_TABLES, "The id column of all tables.", "--id")]
+ScoreId = Annotated[str, _option(_TABLES, "The scores' id column, where it differs.")]
+Prefix = Annotated[str, _option(_TABLES, "What the scores' columns start with, such as prob_.")]
+Findings = Annotated[str, _option(_TABLES, "Only these findings, separated by commas.")]
 Uncertain = Annotated[
-    Literal["ignore", "positive", "negative"], typer.Option(help="What uncertain labels count as.")
+    Literal["ignore", "positive", "negative"],
+    _option(_TABLES, "What uncertain labels count as: ignore, positive, negative.", shown="POLICY"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Statistics = Annotated[str, _option(_TABLES, "Only these, separated by commas: auroc, f1, ...")]
+MaxFpr = Annotated[float | None, _option(_TABLES, "Also partial AUROC, up to this 1-specificity.")]
+Bins = Annotated[int, _option(_TABLES, "Of the expected calibration error.")]
+
+Threshold = Annotated[
+    str | None,
+    _option(
+        _TUNING,
+        "A number; or tuned on --tune-scores: mcc, f1, youden, sensitivity=0.95, specificity=0.9.",
+        shown="RULE",
+    ),
+]
+ThresholdFile = Annotated[Path | None, _file(_TUNING, "A thresholds.csv of an earlier run.")]
+Calibrate = Annotated[
+    Literal["temperature", "platt", "isotonic"] | None,
+    _option(
+        _TUNING,
+        "temperature, platt or isotonic: scores become probabilities, fitted to --tune-scores.",
+        shown="METHOD",
+    ),
+]
+TuneScores = Annotated[Path | None, _file(_TUNING, "Scores of validation images.")]
+TuneTruth = Annotated[Path | None, _file(_TUNING, "Their truth.")]
+TuneAgainst = Annotated[Path | None, _file(_TUNING, "The other model's scores of them.")]
+TuneOnReported = Annotated[
+    bool, _option(_TUNING, "Tune on what is reported; the output says so.", "--tune-on-reported")
+]
+
+Readers = Annotated[
+    list[Path] | None,
+    _file(_BESIDE, "A radiologist's table, named by its file; repeatable.", shown="FILE"),
+]
+Margin = Annotated[
+    float | None, _option(_BESIDE, "How much worse than the readers is still non-inferior.")
+]
+Subgroup = Annotated[
+    list[str] | None,
+    _option(_BESIDE, "Column of TRUTH: sex, or age=40,60,80; repeatable.", shown="COLUMN"),
+]
+Against = Annotated[Path | None, _file(_BESIDE, "Another model's scores, compared in pairs.")]
+
+By = Annotated[str, _option(_INTERVALS, "Column of TRUTH resampled as a whole, or image.")]
+Bootstrap = Annotated[int, _option(_INTERVALS, "Resamples; 0 for none.")]
+Kind = Annotated[
+    Literal["percentile", "bca", "delong", "chexzero"],
+    _option(
+        _INTERVALS, "percentile, bca, delong (AUROC; Wilson's for rates) or chexzero.", shown="KIND"
+    ),
+]
+Level = Annotated[float, _option(_INTERVALS, "Coverage of the intervals.")]
+Stratify = Annotated[
+    str | None, _option(_INTERVALS, "Column or finding whose groups keep their sizes.")
+]
+Seed = Annotated[int, _option(_INTERVALS, "Of the resampling.")]
+Holm = Annotated[
+    bool, _option(_INTERVALS, "Correct p-values for the number of findings.", "--holm")
+]
+
+Plots = Annotated[bool, _option(_OUTPUT, "Draw plots and write report.html.", "--plots/--no-plots")]
+Title = Annotated[str, _option(_OUTPUT, "Of the page.")]
+AsJson = Annotated[bool, _option(_OUTPUT, "Print metrics.json instead of tables.", "--json")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's commands."""
-    app.command()(classify)
+    """Add the command."""
     app.command()(evaluate)
-
-
-def classify(
-    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
-    embedding: Annotated[str, typer.Option(help="Name of the embedding to work on.")],
-    labels: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The label table.")],
-    out: Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")],
-    method: Annotated[str, typer.Option(help="cosine, euclidean, knn or probe.")] = "cosine",
-    policy: Uncertain = "ignore",
-    id_column: Annotated[
-        str, typer.Option("--id", help="The label table's id column.")
-    ] = "image_id",
-    seed: Annotated[int, typer.Option(help="Of the probe's cross-validation.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Score every unlabelled image of a collection from the labels of a few."""
-    from hilum.classify import classify as run
-    from hilum.collection import open_collection
-    from hilum.tables import read_table, write_table
-
-    table = read_table(labels, id_column)
-    opened = open_collection(collection)
-    scores = run(opened, embedding, table, method, policy=policy, seed=seed)
-    write_table(scores, out)
-    for finding, text in scores.notes.items():
-        note(f"{finding}: {text}")
-    facts = {
-        "scores": str(out),
-        "images": len(scores),
-        "findings": list(scores.findings),
-        "method": method,
-        "notes": dict(scores.notes),
-    }
-    emit(facts, as_json=as_json, text=str(out))
 
 
 def evaluate(
     scores: File,
     truth: File,
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and metrics.csv.")],
-    id_column: Annotated[
-        str, typer.Option("--id", help="The id column of both tables.")
-    ] = "image_id",
-    score_id: Annotated[str, typer.Option(help="The scores' id column, where it differs.")] = "",
-    prefix: Annotated[
-        str, typer.Option(help="What the scores' finding columns start with, such as prob_.")
-    ] = "",
-    findings: Annotated[str, typer.Option(help="Only these findings, separated by commas.")] = "",
-    by: Annotated[
-        str, typer.Option(help="Column of TRUTH resampled as a whole, or image.")
-    ] = "patient_id",
-    bootstrap: Annotated[int, typer.Option(help="Resamples; 0 for no intervals.")] = 1000,
-    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    out: Out,
+    id_column: Id = "image_id",
+    score_id: ScoreId = "",
+    prefix: Prefix = "",
+    findings: Findings = "",
     policy: Uncertain = "ignore",
+    statistics: Statistics = "",
+    max_fpr: MaxFpr = None,
+    bins: Bins = 15,
+    threshold: Threshold = None,
+    thresholds: ThresholdFile = None,
+    calibrate: Calibrate = None,
+    tune_scores: TuneScores = None,
+    tune_truth: TuneTruth = None,
+    tune_against: TuneAgainst = None,
+    tune_on_reported: TuneOnReported = False,
+    readers: Readers = None,
+    margin: Margin = None,
+    subgroup: Subgroup = None,
+    against: Against = None,
+    by: By = "patient_id",
+    bootstrap: Bootstrap = 1000,
+    interval: Kind = "percentile",
+    level: Level = 0.95,
+    stratify: Stratify = None,
+    seed: Seed = 0,
+    holm: Holm = False,
+    plots: Plots = True,
+    title: Title = "",
     as_json: AsJson = False,
 ) -> None:
-    """Measure SCORES against TRUTH: AUROC and average precision with intervals."""
-    from hilum.evaluate import evaluate as run
-    from hilum.evaluate import read_pair
+    """Measure SCORES against TRUTH, with intervals: tables, plots and a page.
 
-    chosen = [name.strip() for name in findings.split(",") if name.strip()] or None
+    Also against readers and another model, and by subgroup; with thresholds
+    and calibration that are tuned on other images.
+    """
+    from hilum.appraisal import Files, appraise, write_plots, write_tables
+
+    tuning = (tune_scores, tune_truth, tune_against, thresholds)
+    files = Files(
+        scores, truth, tuple(readers or ()), against, *tuning,
+        id_column, score_id or None, prefix, _listed(findings),
+    )  # fmt: skip
     unit = None if by == "image" else by
-    pair = read_pair(
-        scores, truth, score_id or id_column, id_column, findings=chosen, by=unit, prefix=prefix
-    )
-    metrics = run(*pair, unit, bootstrap=bootstrap, seed=seed, level=level, policy=policy)
-    metrics.save(out)
-    for line in metrics.remarks():
+    groups = tuple(subgroup or ())
+    tables = files.read(unit, subgroups=groups, stratify=stratify)
+    appraisal = appraise(
+        tables, unit, threshold=threshold, calibrate=calibrate, tune_on_reported=tune_on_reported,
+        subgroups=groups, title=title, bootstrap=bootstrap, seed=seed, level=level, policy=policy,
+        interval=interval, stratify=stratify, max_fpr=max_fpr, bins=bins,
+        statistics=_listed(statistics), holm=holm, margin=margin,
+    )  # fmt: skip
+    write_tables(appraisal, out)
+    text = "" if as_json else appraisal.to_text()
+    emit(appraisal.to_json(), as_json=as_json, text=text)
+    for line in appraisal.remarks():
         note(line)
-    emit(metrics.to_json(), as_json=as_json, text=metrics.to_text())
+    note(f"Report: {write_plots(appraisal, out)}" if plots else f"Tables: {out}")
+
+
+def _listed(names: str) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in names.split(",") if name.strip()) or None

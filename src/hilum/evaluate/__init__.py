@@ -13,9 +13,11 @@ from hilum.evaluate.metrics import (
     partial_auroc,
 )
 from hilum.evaluate.plan import Plan
+from hilum.evaluate.recalibration import fit_calibration
 from hilum.evaluate.repeats import Repeats, compare_repeats, evaluate_repeats
 from hilum.evaluate.result import Comparison, Metrics
 from hilum.evaluate.scorecard import FindingMetrics
+from hilum.evaluate.thresholds import choose_thresholds
 
 __all__ = [
     "Comparison",
@@ -27,11 +29,13 @@ __all__ = [
     "Repeats",
     "auroc",
     "average_precision",
+    "choose_thresholds",
     "compare",
     "compare_repeats",
     "confusion_metrics",
     "evaluate",
     "evaluate_repeats",
+    "fit_calibration",
     "partial_auroc",
     "read_pair",
 ]

@@ -156,6 +156,7 @@ def read_pair(
     *,
     findings: Sequence[str] | None = None,
     by: str | None = PATIENT,
+    extra: Sequence[str] = (),
     prefix: str = "",
 ) -> tuple[Table, Table]:
     """Read a score and a truth file for `evaluate`.
@@ -169,17 +170,22 @@ def read_pair(
     findings
         What to evaluate; None takes every finding of the vocabulary that each file has.
     by
-        The column of `truth` that will be resampled; carried along where it is there.
+        The column of `truth` that will be resampled. ``"patient_id"`` is carried along wherever
+        it is there, so that patients can be told apart.
+    extra
+        Other columns of `truth` to carry along, such as those of subgroups.
     prefix
         What the scores' finding columns start with.
 
     Raises
     ------
     TableError
-        If a file is not such a table, or lacks a finding that was asked for.
+        If a file is not such a table, or lacks a finding or a column that was asked for.
     """
-    extra = (by,) if by is not None and by in read_columns(truth) else ()
+    carried = [PATIENT] if PATIENT in read_columns(truth) else []
+    carried += [by] if by not in (None, PATIENT) else []
+    carried += extra
     return (
         read_table(scores, score_id, findings, prefix=prefix),
-        read_table(truth, truth_id, findings, extra),
+        read_table(truth, truth_id, findings, list(dict.fromkeys(carried))),
     )

@@ -21,7 +21,13 @@ from hilum.evaluate.panel import Panel
 from hilum.evaluate.recalibration import Calibration
 from hilum.evaluate.scorecard import Scorecard
 from hilum.evaluate.subgroups import Subgroup
-from hilum.evaluate.text import comparison_text, scorecard_text
+from hilum.evaluate.text import (
+    closing_text,
+    comparison_text,
+    panel_text,
+    scorecard_text,
+    subgroup_text,
+)
 from hilum.evaluate.thresholds import Thresholds, write_thresholds
 
 
@@ -72,6 +78,11 @@ class Metrics(Scorecard):
             return None
         before = card_json(self.uncalibrated) if self.uncalibrated else None
         return {**self.calibration.to_json(), "before": before}
+
+    def warnings(self) -> list[str]:
+        """Say what makes the numbers look better than they are: tuning on what is reported."""
+        tuned = [part for part in (self.calibration, self.thresholds) if part is not None]
+        return list(dict.fromkeys(part.optimistic for part in tuned if part.optimistic))
 
     def remarks(self) -> list[str]:
         """Say in a line each what a reader of the numbers has to know."""
@@ -149,8 +160,13 @@ class Metrics(Scorecard):
         return folder
 
     def to_text(self) -> str:
-        """Return tables for a terminal, at most 80 columns wide."""
-        return scorecard_text(self, self.settings["level"])
+        """Return tables for a terminal, at most 80 columns wide, and what was resampled."""
+        level = self.settings["level"]
+        parts = [scorecard_text(self, level)]
+        if self.panel is not None:
+            parts.append(panel_text(self.panel, self, level))
+        parts += [subgroup_text(name, groups, level) for name, groups in self.subgroups.items()]
+        return "\n\n".join([*parts, closing_text(self.settings, self.warnings())])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,51 @@
+"""`hilum classify`: from the labels of a few images to scores of the others."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hilum.cli.console import emit, note
+
+Uncertain = Annotated[
+    Literal["ignore", "positive", "negative"], typer.Option(help="What uncertain labels count as.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(classify)
+
+
+def classify(
+    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
+    embedding: Annotated[str, typer.Option(help="Name of the embedding to work on.")],
+    labels: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The label table.")],
+    out: Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")],
+    method: Annotated[str, typer.Option(help="cosine, euclidean, knn or probe.")] = "cosine",
+    policy: Uncertain = "ignore",
+    id_column: Annotated[
+        str, typer.Option("--id", help="The label table's id column.")
+    ] = "image_id",
+    seed: Annotated[int, typer.Option(help="Of the probe's cross-validation.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Score every unlabelled image of a collection from the labels of a few."""
+    from hilum.classify import classify as run
+    from hilum.collection import open_collection
+    from hilum.tables import read_table, write_table
+
+    table = read_table(labels, id_column)
+    opened = open_collection(collection)
+    scores = run(opened, embedding, table, method, policy=policy, seed=seed)
+    write_table(scores, out)
+    for finding, text in scores.notes.items():
+        note(f"{finding}: {text}")
+    facts = {
+        "scores": str(out),
+        "images": len(scores),
+        "findings": list(scores.findings),
+        "method": method,
+        "notes": dict(scores.notes),
+    }
+    emit(facts, as_json=as_json, text=str(out))
