@@ -58,24 +58,40 @@ def _put_areas(
     row: MutableSequence[Measure],
     means: MutableMapping[str, Measure],
 ) -> None:
-    factors = np.array([factor for _, factor in rater.areas])
+    whys = rater.sample.reasons["auroc"]
     kept = [at for at, measure in enumerate(row) if measure.estimate is not None]
-    parts = [_areas([sample for sample, _ in rater.areas], at) for at in kept]
-    for at, part in zip(kept, parts, strict=True):
-        if row[at].reason is None:
-            row[at] = _measure(*combine([part], factors), plan, tested=rater.tested)
-    if parts and means["auroc"].reason is None:
-        both = combine(parts, factors / len(parts))
-        means["auroc"] = _measure(*both, plan, tested=rater.tested)
+    terms = [_terms(rater.areas, at) for at in kept]
+    for at, term in zip(kept, terms, strict=True):
+        if whys[at] is None:
+            row[at] = _measure(term, plan, tested=rater.tested)
+    if terms:
+        shares = [(area, factors / len(terms)) for term in terms for area, factors in term]
+        means["auroc"] = _measure(shares, plan, tested=rater.tested)
 
 
-def _areas(samples: Sequence[Sample], at: int) -> DeLong:
-    scores = np.stack([sample.joined.scores.values[:, at] for sample in samples], axis=1)
-    units = samples[0].units
-    return delong(scores, samples[0].labels[:, at], units.numbers, units.count)
+def _terms(areas: Sequence[tuple[Sample, float]], at: int) -> list[tuple[DeLong, Floats]]:
+    """Return one finding's areas and what they are multiplied by, (k,) each.
+
+    Models are compared image by image. A subgroup and the rest have no image in common but perhaps
+    patients, as two findings have, and are joined by those.
+    """
+    labels = [sample.labels[:, at] for sample, _ in areas]
+    if all(np.array_equal(labels[0], own, equal_nan=True) for own in labels):
+        return [_joint(areas, at)]
+    return [_joint([area], at) for area in areas]
 
 
-def _measure(estimate: float, variance: float, plan: Plan, *, tested: bool) -> Measure:
+def _joint(areas: Sequence[tuple[Sample, float]], at: int) -> tuple[DeLong, Floats]:
+    """Measure raters on the same images."""
+    first = areas[0][0]
+    scores = np.stack([sample.joined.scores.values[:, at] for sample, _ in areas], axis=1)
+    found = delong(scores, first.labels[:, at], first.units.numbers, first.units.count)
+    return found, np.array([factor for _, factor in areas])
+
+
+def _measure(terms: Sequence[tuple[DeLong, Floats]], plan: Plan, *, tested: bool) -> Measure:
+    areas, factors = zip(*terms, strict=True)
+    estimate, variance = combine(areas, factors)
     if tested:
         return difference(estimate, variance, plan.level).measure
     return interval(estimate, variance, plan.level)
