@@ -171,7 +171,7 @@ def _read_ids(path: Path, body: pl.DataFrame, at: int, column: str) -> tuple[str
     absent = (cells.is_null() | (cells == "")).fill_null(value=True)
     if absent.any():
         place = _place(path, body, int(absent.arg_max() or 0), column)
-        raise TableError(f"{place}: expected an id, got an empty cell")
+        raise TableError(f"{place}: expected an id, got an empty cell; name the row or delete it")
     first: dict[str, int] = {}
     for row, image in enumerate(cells.to_list()):
         if first.setdefault(image, row) != row:

@@ -33,7 +33,8 @@ class Table:
     Raises
     ------
     TableError
-        If an id or finding is there twice, the shapes do not fit, or a value is infinite.
+        If an id or finding is there twice, the shapes do not fit, or a value is no number or
+        infinite.
     """
 
     ids: tuple[str, ...]
@@ -43,14 +44,16 @@ class Table:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float64)
+        try:
+            values = np.asarray(self.values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise TableError(f"a table's values must be numbers, or NaN: {error}") from error
         object.__setattr__(self, "values", values)
         shape = (len(self.ids), len(self.findings))
         if values.shape != shape:
             raise TableError(f"a table of {shape[0]} ids × {shape[1]} findings cannot hold "
                              f"values of shape {values.shape}")  # fmt: skip
-        if infinite := int(np.isinf(values).sum()):
-            raise TableError(f"a table's values must be finite or NaN, {infinite} are infinite")
+        self._refuse_infinity()
         refuse_doubles("id", self.ids)
         refuse_doubles("finding", self.findings)
         for name, cells in self.extra.items():
@@ -58,6 +61,15 @@ class Table:
                 raise TableError(
                     f"column {name!r} has {len(cells)} cells for {len(self.ids)} ids"
                 )  # fmt: skip
+
+    def _refuse_infinity(self) -> None:
+        infinite = np.argwhere(np.isinf(self.values))
+        if infinite.size:
+            row, column = infinite[0]
+            raise TableError(
+                f"a table's values must be finite or NaN, {len(infinite)} are infinite, the first "
+                f"is that of {self.ids[row]!r} for {self.findings[column]}; NaN is unknown"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,8 +111,9 @@ def refuse_doubles(what: str, names: Sequence[str]) -> None:
     if len(set(names)) == len(names):
         return
     doubled = [name for name, count in Counter(names).items() if count > 1]
+    others = f", and so are {len(doubled) - 1} others" if len(doubled) > 1 else ""
     raise TableError(
-        f"{what} {doubled[0]!r} is there more than once, and so are {len(doubled) - 1} others; "
+        f"{what} {doubled[0]!r} is there more than once{others}; "
         f"each {what} may have one place in a table"
     )
 
@@ -133,12 +146,18 @@ def align(scores: Table, truth: Table) -> Aligned:
     ------
     TableError
         If the truth is empty, an id of the truth has no score (the message names the first and
-        counts them: a quietly smaller test set is a different result), or no finding is shared.
+        counts them: a quietly smaller test set is a different result), or no id or finding is
+        shared.
     """
     if not truth.ids:
         raise TableError("the truth has no rows: there is nothing to evaluate")
     place = {image: row for row, image in enumerate(scores.ids)}
     missing = [image for image in truth.ids if image not in place]
+    if len(missing) == len(truth) and scores.ids:
+        raise TableError(
+            f"no id is in both tables: the scores start with {scores.ids[0]!r}, the truth with "
+            f"{truth.ids[0]!r}; are these the same images, and both columns their ids?"
+        )
     if missing:
         raise TableError(
             f"{len(missing)} of the truth's {len(truth)} ids have no score, the first is "
