@@ -14,6 +14,9 @@ from hilum.evaluate.scorecard import Scorecard
 from hilum.tables import Table
 from reference_panel import FINDINGS, LIMIT, Booleans, case, table
 
+NO_POSITIVE = 2
+"""A seed whose first resample of 60 units has neither the first nor the second."""
+
 PROPORTIONS = ("sensitivity", "specificity", "ppv", "npv")
 
 
@@ -72,13 +75,13 @@ def test_two_models_are_compared_by_delongs_test(by: str | None) -> None:
     first, second, truth = rivals()
     # in another order: the formula has to see the joined arrays
     turned = second.take(np.arange(len(second))[::-1]).select(FINDINGS[::-1])
-    found = compare(first, turned, truth, by, interval="delong", bootstrap=0).difference
+    found = compare(first, turned, truth, by, interval="delong", bootstrap=0, level=0.9).difference
     unit, parts = units(truth, by), []
     for at, name in enumerate(FINDINGS):
         both = np.stack([first.values[:, at], second.values[:, at]], axis=1)
         parts.append(delong(both, truth.values[:, at], unit))
-        same(of(found, name), difference(*combine([parts[-1]], [1, -1])).measure)
-    same(found.mean["auroc"], difference(*combine(parts, np.divide([1, -1], 3))).measure)
+        same(of(found, name), difference(*combine([parts[-1]], [1, -1]), 0.9).measure)
+    same(found.mean["auroc"], difference(*combine(parts, np.divide([1, -1], 3)), 0.9).measure)
     assert found.mean["auroc"].p_value is not None
 
 
@@ -277,6 +280,17 @@ def test_a_formula_needs_no_resample_that_has_every_rare_finding() -> None:
     parts = [delong(scores.values[:, at], truth.values[:, at]) for at in range(8)]
     same(mean, interval(*combine(parts, np.divide([1], 8))))
     assert mean.low is not None
+
+
+def test_a_formula_needs_no_resample_with_a_positive() -> None:
+    scores, truth = rare(positives=2)
+    found, resampled = (
+        evaluate(scores, truth, interval=kind, bootstrap=1, seed=NO_POSITIVE)
+        for kind in ("delong", "percentile")
+    )
+    assert of(resampled, "F0").reason == "no interval: undefined in 1 of 1 resamples"
+    part = delong(scores.values[:, 0], truth.values[:, 0])
+    same(of(found, "F0"), interval(*combine([part], [1])))
 
 
 def test_models_that_rank_alike_have_no_test() -> None:
