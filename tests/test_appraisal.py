@@ -304,6 +304,10 @@ def test_calibration_is_shown_before_and_after() -> None:
         *("Finding", "Brier score as given", "Brier score calibrated"),
         *("Calibration error as given", "Calibration error calibrated"),
     ]
+    brier, error = rows.rows[0][2], rows.rows[0][4]
+    assert isinstance(brier, Measure)
+    assert brier.low is not None
+    assert error == Measure(calibrated.metrics.findings["Edema"].measures["ece"].estimate)
     only = parts.calibration(appraised(statistics=("brier",)).metrics)
     assert list(only.columns) == ["Finding", "Brier score"]
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from hilum.appraisal.sentences import percent, short
 from hilum.evaluate.instruments import NO_THRESHOLD
+from hilum.evaluate.intervals import Measure
 from hilum.evaluate.layout import undefined
 from hilum.evaluate.panel import Panel
 from hilum.evaluate.recalibration import Calibration
@@ -92,19 +93,27 @@ def calibration(metrics: Metrics) -> Rows:
     names = [s for s in _CALIBRATION if s in metrics.mean]
     shown = [(s, suffix) for s in names for suffix in cards]
     rows: list[list[Cell]] = [
-        [name, *(cards[suffix].findings[name].measures[s] for s, suffix in shown)]
+        [name, *(_bare(s, cards[suffix].findings[name].measures[s]) for s, suffix in shown)]
         for name in metrics.findings
     ]
-    rows.append([mean_of(metrics, names), *(cards[x].mean[s] for s, x in shown)])
+    means = (_bare(s, cards[suffix].mean[s]) for s, suffix in shown)
+    rows.append([mean_of(metrics, names), *means])
     return Rows(
         ["Finding", *(TITLES[s] + suffix for s, suffix in shown)],
         rows,
-        "Brier score and expected calibration error, 0 is best, with "
-        f"{percent(metrics.settings['level'])} intervals. Chance alone moves bins apart, and "
-        "resampling adds to it: calibration errors are above 0 for a calibrated model, and their "
-        "intervals may lie above the estimate. Compare them on the same images only.",
+        f"Brier score with {percent(metrics.settings['level'])} intervals, and expected "
+        "calibration error; 0 is best. Chance alone moves bins apart, in resamples even more: the "
+        "calibration error of a calibrated model is above 0, and it has no interval that can be "
+        "relied on. Compare it on the same images only.",
         last_is_total=True,
     )
+
+
+def _bare(statistic: str, measure: Measure) -> Measure:
+    """Leave out the percentiles of a calibration error, which lie too high."""
+    if statistic != "ece" or measure.estimate is None:
+        return measure
+    return Measure(measure.estimate)
 
 
 def panel_means(panel: Panel, metrics: Metrics) -> Rows:
@@ -219,8 +228,8 @@ def comparison_means(comparison: Comparison, names: tuple[str, str]) -> Rows:
     rows: list[list[Cell]] = [
         [
             f"{TITLES[s]}, mean of {gaps.n_in_mean[s]}",
-            comparison.first.mean[s],
-            comparison.second.mean[s],
+            _bare(s, comparison.first.mean[s]),
+            _bare(s, comparison.second.mean[s]),
             gap,
             p_text(gap),
         ]
