@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
-from hilum.errors import TableError
+from hilum.errors import TableError, UsageError
 from hilum.evaluate.panel import panel
 from hilum.evaluate.plan import PATIENT, Plan, Settings
 from hilum.evaluate.preparation import Pair, prepare
@@ -13,7 +13,7 @@ from hilum.evaluate.result import Comparison, Metrics
 from hilum.evaluate.rules import Rule
 from hilum.evaluate.sample import sample_of
 from hilum.evaluate.scorecard import Scorecard, scorecard
-from hilum.evaluate.subgroups import Grouping, subgroup_metrics
+from hilum.evaluate.subgroups import parse_groupings, subgroup_metrics
 from hilum.evaluate.thresholds import Thresholds
 from hilum.tables import Table, read_columns, read_table
 
@@ -65,10 +65,13 @@ def evaluate(
         If an id of the truth has no score, a score is missing for a known label, the truth
         holds anything but labels, the tables share no finding, or `by` is not a column.
     UsageError
-        If a setting is out of range, or an image or patient is in `validation` and in `truth`.
+        If a setting is out of range or without use, or an image or patient is in `validation`
+        and in `truth`.
     """
     plan = Plan(by, **settings)
-    groupings = [Grouping.parse(text) for text in subgroups]
+    groupings = parse_groupings(subgroups)
+    if plan.margin is not None and not readers:
+        raise UsageError("a margin is for the model against readers, and no readers were given")
     ready = prepare(
         scores,
         truth,
@@ -141,9 +144,10 @@ def compare(
     one, other = (sample_of(side.scores, truth, plan, side.limits) for side in ready)
     raters = resampled([one, other], plan)
     cards = [scorecard(rater, plan) for rater in (*raters, raters[0] - raters[1])]
+    used = (*(side.thresholds for side in ready), None)
     made = [
-        Metrics(card.findings, card.mean, card.n_in_mean, settings=one.settings(plan))
-        for card in cards
+        Metrics(card.findings, card.mean, card.n_in_mean, one.settings(plan), limits)
+        for card, limits in zip(cards, used, strict=True)
     ]
     return Comparison(*made)
 

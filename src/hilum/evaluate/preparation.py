@@ -59,8 +59,9 @@ def prepare(
     needs = calibrate is not None or (rule is not None and rule.name != "fixed")
     if not needs and (validation is not None or tune_on_reported):
         raise UsageError(
-            "validation tables were given and nothing to tune on them: name a rule for "
-            "thresholds, such as mcc, or a calibration"
+            "nothing is to be tuned, so that a validation table and tune_on_reported "
+            "(--tune-on-reported) have no use: name a rule for thresholds, such as mcc, or a "
+            "calibration"
         )
     remark = None
     if needs:

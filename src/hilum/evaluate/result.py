@@ -9,6 +9,7 @@ from typing import Any
 from hilum.evaluate.instruments import NO_THRESHOLD
 from hilum.evaluate.layout import (
     card_json,
+    explained_json,
     panel_json,
     reader_rows,
     rows,
@@ -76,8 +77,7 @@ class Metrics(Scorecard):
     def _calibration_json(self) -> dict[str, Any] | None:
         if self.calibration is None:
             return None
-        before = card_json(self.uncalibrated) if self.uncalibrated else None
-        return {**self.calibration.to_json(), "before": before}
+        return {**self.calibration.to_json(), "before": explained_json(self.uncalibrated)}
 
     def warnings(self) -> list[str]:
         """Say what makes the numbers look better than they are: tuning on what is reported."""
@@ -88,12 +88,10 @@ class Metrics(Scorecard):
         """Say in a line each what a reader of the numbers has to know."""
         tuned = [part for part in (self.calibration, self.thresholds) if part is not None]
         said = [line for part in tuned for line in part.remarks()]
-        return [
-            *dict.fromkeys(said),
-            *self._remarks_on_settings(),
-            *self._remarks_on_readers(),
-            *self._remarks_on_gaps(),
-        ]
+        said += self._remarks_on_settings()
+        said += self._remarks_on_readers()
+        said += self._remarks_on_gaps()
+        return list(dict.fromkeys(said))
 
     def _remarks_on_settings(self) -> Iterator[str]:
         settings = self.settings

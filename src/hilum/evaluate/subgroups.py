@@ -6,7 +6,7 @@ compared with everybody else in the same resamples.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -135,6 +135,20 @@ class Grouping:
         if band == len(self.edges):
             return f"{self.edges[-1]:g} and over"
         return f"{self.edges[band - 1]:g} to below {self.edges[band]:g}"
+
+
+def parse_groupings(texts: Iterable[str]) -> list[Grouping]:
+    """Read several; errors as in `Grouping.parse`, or if a column is there twice."""
+    groupings: dict[str, Grouping] = {}
+    for text in texts:
+        grouping = Grouping.parse(text)
+        if grouping.column in groupings:
+            raise UsageError(
+                f"{grouping.column!r} makes subgroups more than once: keep one, or give the "
+                "truth the same column under another name"
+            )
+        groupings[grouping.column] = grouping
+    return list(groupings.values())
 
 
 def subgroup_metrics(
