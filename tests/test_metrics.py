@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from hilum.evaluate import auroc, average_precision, confusion_metrics, partial_
 from hilum.evaluate.ranking import rank
 
 Floats = NDArray[np.float64]
+
+few = settings(max_examples=40, deadline=None)
 
 
 @st.composite
@@ -52,6 +54,7 @@ def test_one_class_is_undefined(truth: list[float]) -> None:
     assert np.isnan(average_precision(scores, truth))
 
 
+@few
 @given(cases())
 def test_both_agree_with_the_slow_versions(case: tuple[Floats, Floats]) -> None:
     assert auroc(*case) == pytest.approx(reference.auroc_by_pairs(*case))
@@ -81,6 +84,7 @@ def test_both_agree_with_scikit_learn_with_and_without_weights(
     )
 
 
+@few
 @given(cases(), st.lists(st.integers(0, 3), min_size=25, max_size=25))
 def test_a_weight_is_a_repetition(case: tuple[Floats, Floats], repeats: list[int]) -> None:
     scores, truth = case
@@ -91,6 +95,7 @@ def test_a_weight_is_a_repetition(case: tuple[Floats, Floats], repeats: list[int
         assert weighted == pytest.approx(repeated, nan_ok=True)
 
 
+@few
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(case: tuple[Floats, Floats], rng: object) -> None:
     order = list(range(case[0].size))
@@ -100,6 +105,7 @@ def test_the_order_of_the_rows_does_not_matter(case: tuple[Floats, Floats], rng:
         assert shuffled == pytest.approx(statistic(*case))
 
 
+@few
 @given(cases())
 def test_rising_maps_change_nothing_and_turning_round_is_one_minus(
     case: tuple[Floats, Floats],
@@ -161,6 +167,7 @@ def test_a_weight_of_nothing_takes_an_image_out(statistic: Callable[..., float])
     assert np.isnan(statistic(called, truth, [0, 0, 0, 0, 0]))
 
 
+@few
 @given(cases(), st.integers(1, 20))
 def test_the_partial_area_is_that_of_the_trapezoids(
     case: tuple[Floats, Floats], twentieths: int

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 NAN = float("nan")
 FINDINGS = ("Edema", "Mass")
 few = settings(max_examples=40, deadline=None)
-SEED, RESAMPLES, N_PATIENTS = 5, 200, 25
+SEED, RESAMPLES, N_PATIENTS = 5, 120, 20
 
 
 def spread(shift: float = 0, *, influence: bool = True) -> Spread:
