@@ -115,6 +115,12 @@ def test_every_method_learns_and_small_blocks_change_nothing(
     np.testing.assert_allclose(method(*args).scores, scores, rtol=1e-9, atol=1e-12)
 
 
+def test_a_probe_on_labelled_images_that_are_all_alike_gives_the_share_of_positives() -> None:
+    alike = np.full((4, 2), 0.5)
+    found = linear_probe(QUERIES, alike, np.array([[1], [1], [1], [0]]))
+    np.testing.assert_allclose(found.scores, np.log(3))
+
+
 @methods
 def test_no_labels_give_nothing_and_say_so(method: Any) -> None:
     found = method(QUERIES, POOL[:0], np.empty((0, 1)))

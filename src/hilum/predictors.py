@@ -228,6 +228,8 @@ def _fit(features: Floats, label: Floats, seed: int) -> tuple[Floats, float]:
     # with 50 labels in 512 dimensions, solving there is ten times less work
     _, singular, axes = np.linalg.svd(scaled, full_matrices=False)
     axes = axes[singular > singular.max() * 1e-10]
+    if not len(axes):  # all labelled images look the same: nothing to learn but how many
+        return np.zeros(features.shape[1]), float(np.log(label.mean() / (1 - label.mean())))
     reduced = scaled @ axes.T
     model = _logistic(reduced, label, _strength(reduced, label, seed))
     slope = (axes.T @ model.coef_[0]) / scale

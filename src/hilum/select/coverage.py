@@ -17,6 +17,7 @@ PURITY: Final = 0.95
 """Share of ProbCover's balls that hold images of one cluster only."""
 
 MAX_CLUSTERS: Final = 500
+_JUST_WITHIN = 1 - 1e-9  # further inside than a distance's last digits
 
 
 def k_center(pool: Pool, budget: int, settings: Settings, rng: np.random.Generator) -> Picks:
@@ -119,8 +120,8 @@ def pure_radius(space: Space, rows: Rows, n_clusters: int, rng: np.random.Genera
         distance = pairwise(vectors[part], vectors)
         distance[label[part][:, None] == label] = 2.0  # no two unit vectors are farther apart
         foreign[part] = distance.min(axis=1)
-    touched = int((1 - PURITY) * len(rows))
-    return float(np.nextafter(np.partition(foreign, touched)[touched], 0))
+    impure = int((1 - PURITY) * len(rows))
+    return float(np.partition(foreign, impure)[impure]) * _JUST_WITHIN
 
 
 def _count_near(vectors: Floats, centres: Floats, radius: float) -> Rows:
