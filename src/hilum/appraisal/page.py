@@ -105,8 +105,9 @@ def _summary(appraisal: Appraisal, _: Plots) -> Section:
 def _key_figures(appraisal: Appraisal) -> Iterator[KeyFigure]:
     metrics = appraisal.metrics
     for statistic in ("auroc", "average_precision", "mcc"):
-        if metrics.n_in_mean.get(statistic):
-            label = f"mean {word(statistic)}, {metrics.n_in_mean[statistic]} findings"
+        if findings := metrics.n_in_mean.get(statistic):
+            many = f"mean {word(statistic)}, {findings} findings"
+            label = many if findings > 1 else word(statistic)
             yield _key_figure(metrics.mean[statistic], label, metrics.settings["level"])
     settings = metrics.settings
     images, _, patients = counted(settings).partition(" of ")

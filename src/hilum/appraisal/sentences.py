@@ -12,6 +12,8 @@ from hilum.evaluate.studies import MEAN
 from hilum.evaluate.text import TITLES, p_text, panel_remarks, panel_statistics
 
 _SHORT: Final = 14  # letters
+_CAPITAL: Final = ("AUROC", "F1", "MCC", "PPV", "NPV", "Brier score")
+_VOWELS: Final = ("auroc", "average_precision", "f1", "mcc", "npv")  # begin as they are spoken
 
 
 def lead(appraisal: Appraisal) -> str:
@@ -39,11 +41,22 @@ def _reached(appraisal: Appraisal) -> str:
     if statistic is None:
         return f"Nothing can be measured of {name} on {where}."
     number = in_a_sentence(metrics.mean[statistic], metrics.settings["level"])
-    subject = f"{name[:1].upper()}{name[1:]}" if name.startswith("the ") else name
     return (
-        f"{subject} reaches a mean {word(statistic)} of {number} on {where}: "
-        f"{_range(metrics, statistic)}."
+        f"{_subject(name)} reaches {_one(statistic, metrics.n_in_mean[statistic])} of {number} on "
+        f"{where}: {_range(metrics, statistic)}."
     )
+
+
+def _subject(name: str) -> str:
+    """Begin a sentence with a model's name; a file's name keeps its small letters."""
+    return f"T{name[1:]}" if name.startswith("the ") else name
+
+
+def _one(statistic: str, findings: int) -> str:
+    """Name a mean with its article; that of one finding is none."""
+    if findings > 1:
+        return f"a mean {word(statistic)}"
+    return f"{'an' if statistic in _VOWELS else 'a'} {word(statistic)}"
 
 
 def _range(card: Scorecard, statistic: str) -> str:
@@ -72,7 +85,7 @@ def first_defined(counts: Mapping[str, int]) -> str | None:
 def word(statistic: str) -> str:
     """Return a statistic's name inside a sentence."""
     title = TITLES[statistic]
-    return title if title[1:2].isupper() or title == "F1" else title.lower()
+    return title if title in _CAPITAL else f"{title[0].lower()}{title[1:]}"
 
 
 def short(name: str) -> str:
@@ -130,7 +143,7 @@ def _against(appraisal: Appraisal) -> str:
     if statistic is None:
         return f"It cannot be compared with {second}."
     gap = difference(gaps.mean[statistic])
-    return f"{first} minus {second} is {gap} in mean {word(statistic)}."
+    return f"{_subject(first)} minus {second} is {gap} in mean {word(statistic)}."
 
 
 def on_readers(panel: Panel) -> Iterator[str]:

@@ -121,15 +121,16 @@ def panel_means(panel: Panel, metrics: Metrics) -> Rows:
     shown = [s for s in (*_BALANCED, "sensitivity", "specificity") if s in panel.mean.mean]
     shown = shown or list(panel.mean.mean)[:4]
     counts = sorted({panel.mean.n_in_mean[s] for s in shown})
+    over = f"Means over the {' / '.join(map(str, counts))} findings"
+    over = "The one finding" if counts == [1] else over
     return Rows(
         ["", *(TITLES[s] for s in shown)],
         [
             [_BESIDE.get(name, name), *(measures.get(s) for s in shown)]
             for name, measures in panel_rows(panel, metrics).items()
         ],
-        f"Means over the {' / '.join(map(str, counts))} findings that all tables share, with "
-        f"{percent(metrics.settings['level'])} intervals. The majority is what more than half "
-        "of the readers say.",
+        f"{over} that all tables share, with {percent(metrics.settings['level'])} intervals. "
+        "The majority is what more than half of the readers say.",
     )  # fmt: skip
 
 

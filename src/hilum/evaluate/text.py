@@ -130,7 +130,7 @@ def panel_text(panel: Panel, model: Scorecard, level: float) -> str:
     """
     shown = panel_statistics(panel)
     counts = sorted({panel.mean.n_in_mean[name] for name in shown})
-    label = f"means of {' / '.join(map(str, counts))} findings"
+    label = f"means of {' / '.join(map(str, counts))} findings" if counts != [1] else "one finding"
     lines = [
         _wide("", (TITLES[name] for name in shown)),
         _wide(label, [f"({level:.0%} interval)"] * len(shown)),
