@@ -119,8 +119,8 @@ def test_a_unit_in_two_strata_is_refused() -> None:
 
 def test_a_stratum_that_is_neither_a_column_nor_a_finding() -> None:
     message = (
-        "cannot stratify by 'side': it is neither an extra column of the truth nor a finding of "
-        "both tables; those are: Edema, Mass"
+        "cannot stratify by 'side': it is neither an extra column nor a finding of the truth; "
+        "its findings are: Edema, Mass"
     )
     with pytest.raises(TableError, match=message):
         units_of(truth(), Plan(stratify="side"))

@@ -84,8 +84,8 @@ def _strata(truth: Table, plan: Plan, numbers: Ints, count: int) -> Ints | None:
         finding = canonical(column) or column
         if finding not in truth.findings:
             raise TableError(
-                f"cannot stratify by {column!r}: it is neither an extra column of the truth nor "
-                f"a finding of both tables; those are: {', '.join(truth.findings)}"
+                f"cannot stratify by {column!r}: it is neither an extra column nor a finding of "
+                f"the truth; its findings are: {', '.join(truth.findings)}"
             )
         # a unit with the finding in any image is one stratum, the rest the other
         has = apply_policy(truth.column(finding), plan.policy) == 1
