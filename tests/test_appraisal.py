@@ -106,8 +106,13 @@ def test_the_lead_compares_with_readers_and_with_the_other_model() -> None:
     assert f"net minus rival is {other} in mean AUROC." in said
 
 
-def test_one_reader_is_called_by_name() -> None:
-    assert "the model minus the reader ann is " in lead(appraised(readers=1, threshold="0.5"))
+def test_one_reader_is_called_by_name_and_has_no_majority() -> None:
+    one, three = (appraised(readers=n, threshold="0.5") for n in (1, 3))
+    assert "the model minus the reader ann is " in lead(one)
+    for found, many in ((one, False), (three, True)):
+        assert found.metrics.panel is not None
+        rows = parts.panel_means(found.metrics.panel, found.metrics)
+        assert ("majority" in rows.caption) == many
 
 
 def test_nothing_to_measure_is_said_plainly() -> None:
@@ -435,6 +440,14 @@ def test_every_plot_says_where_its_numbers_are(whole: Whole) -> None:
     assert {name for name in drawn if name.startswith("readers")} == {"readers_f1", "readers_mcc"}
     assert all(plot.alt.endswith("the numbers are in the tables.") for plot in drawn.values())
     assert "Bands: pointwise 95 % intervals. Readers are points." in drawn["roc"].caption
+
+
+def test_names_are_drawn_as_they_are_written() -> None:
+    scores, truth = made()
+    names = ("$\\mass$", "a_$b$", "<b> & c")
+    tables = Table(scores.ids, names, scores.values), Table(truth.ids, names, truth.values)
+    odd = appraised(tables=tables, bootstrap=0, statistics=("auroc",))
+    assert "roc" in draw(replace(odd, names=("$x$", "")))
 
 
 # ------------------------------------------------------------------ files

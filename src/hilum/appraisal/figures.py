@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
+import matplotlib as mpl
+
 from hilum import plots
 from hilum.appraisal.panels import (
     BINS,
@@ -33,8 +35,9 @@ def draw(appraisal: Appraisal) -> dict[str, Figure]:
     Plots by the name of their file, without its ending.
     """
     drawn: dict[str, Figure] = {}
-    for part in (_curves, _reliability, _readers, _against_readers, _subgroups, _comparison):
-        drawn.update(part(appraisal))
+    with mpl.rc_context({"text.parse_math": False}):  # a name may hold dollars and backslashes
+        for part in (_curves, _reliability, _readers, _against_readers, _subgroups, _comparison):
+            drawn.update(part(appraisal))
     return drawn
 
 

@@ -21,6 +21,7 @@ _RANKING: Final = ("auroc", "average_precision", "partial_auroc")
 _RATES: Final = ("sensitivity", "specificity", "ppv", "npv")
 _BALANCED: Final = ("f1", "mcc")
 _CALIBRATION: Final = ("brier", "ece")
+_MAJORITY: Final = " The majority is what more than half of the readers say."
 _CRITERIA: Final = {"mcc": "MCC", "f1": "F1", "youden": "Youden's index"}
 _BESIDE: Final = {"  readers like these": "model minus readers like these"}
 
@@ -129,8 +130,8 @@ def panel_means(panel: Panel, metrics: Metrics) -> Rows:
             [_BESIDE.get(name, name), *(measures.get(s) for s in shown)]
             for name, measures in panel_rows(panel, metrics).items()
         ],
-        f"{over} that all tables share, with {percent(metrics.settings['level'])} intervals. "
-        "The majority is what more than half of the readers say.",
+        f"{over} that all tables share, with {percent(metrics.settings['level'])} intervals."
+        f"{_MAJORITY if panel.majority else ''}",
     )  # fmt: skip
 
 
