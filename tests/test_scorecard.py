@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hilum.evaluate import evaluate
+from hilum.evaluate import FindingMetrics, evaluate
 from hilum.evaluate.intervals import percentile
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.spread import Spread, to_measure
@@ -39,3 +39,29 @@ def test_the_interval_of_a_calibrated_models_error_holds_small_values() -> None:
     assert error.estimate is not None
     assert error.low < error.estimate
     assert found.mean["ece"].low == error.low
+
+
+def one_called(patients: tuple[str, ...]) -> FindingMetrics:
+    """Six images, of which the first two are called positive; one of them is."""
+    ids = tuple("abcdef")
+    scores = Table(ids, ("Mass",), np.array([[0.9, 0.8, 0.4, 0.3, 0.2, 0.1]]).T)
+    truth = np.array([[1, 0, 1, 0, 0, 1.0]]).T
+    table = Table(ids, ("Mass",), truth, {"patient_id": patients})
+    return evaluate(scores, table, threshold=0.5, bootstrap=50).findings["Mass"]
+
+
+def test_a_predictive_value_of_one_patients_images_has_no_interval() -> None:
+    found = one_called(("p", "p", "q", "r", "s", "t")).measures
+    assert found["ppv"].reason == "no interval: all images called positive belong to one patient"
+    assert found["ppv"].estimate == 0.5
+    assert found["npv"].reason is None
+    assert found["npv"].low is not None
+    assert found["brier"].low is not None
+
+
+def test_one_patient_alone_has_no_interval_for_anything() -> None:
+    found = one_called(("p",) * 6).measures
+    ranked = "no interval: all positive images belong to one patient"
+    assert found["auroc"].reason == ranked
+    for name in ("brier", "ece", "npv"):
+        assert found[name].reason == "no interval: all known images belong to one patient"

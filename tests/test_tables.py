@@ -216,5 +216,5 @@ def test_a_header_that_cannot_be_read_is_an_error_of_the_table(
     path.write_bytes(content)
     with pytest.raises(TableError, match=r"t\.csv: cannot be read: "):
         read_columns(path)
-    with pytest.raises(TableError, match="cannot be read: .*No such file"):
+    with pytest.raises(TableError, match=r"cannot be read: .*No such file"):
         read_columns(tmp_path / "absent.csv")

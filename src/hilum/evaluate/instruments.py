@@ -1,6 +1,6 @@
 """What measures one finding, and why the rest of its statistics is undefined."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -28,6 +28,10 @@ _NEEDS_POSITIVES: Final = (
     "sensitivity",
 )
 _NEEDS_NEGATIVES: Final = ("auroc", "average_precision", "partial_auroc", "mcc", "specificity")
+_CALLED: Final[Mapping[str, tuple[str, list[int]]]] = {  # cells of TP, FP, FN, TN
+    "ppv": ("positive", [0, 1]),
+    "npv": ("negative", [2, 3]),
+}
 
 
 def instruments_of(
@@ -90,16 +94,31 @@ def one_class(labels: NDArray[np.float32]) -> str | None:
     return None
 
 
-def one_unit_only(labels: NDArray[np.float32], units: Units, statistic: str) -> str | None:
+def one_unit_only(
+    labels: NDArray[np.float32], units: Units, statistic: str, made: Sequence[Instrument] = ()
+) -> str | None:
     """Say why resampling cannot show a statistic's spread, or None where it can.
 
     With one positive patient every resample that has a positive has the same one, and the
     interval would be that of the negatives alone.
+
+    Parameters
+    ----------
+    labels : (n_images,)
+        1, 0 or NaN.
+    units, statistic
+        What is resampled, and what is measured.
+    made
+        The finding's instruments: predictive values rest on the images that were called.
     """
-    for value, word, needing in (
-        (1, "positive", _NEEDS_POSITIVES),
-        (0, "negative", _NEEDS_NEGATIVES),
-    ):
-        if statistic in needing and np.unique(units.numbers[labels == value]).size == 1:
+    held = [("positive", labels == 1)] if statistic in _NEEDS_POSITIVES else []
+    held += [("negative", labels == 0)] if statistic in _NEEDS_NEGATIVES else []
+    for word, images in (*held, ("known", ~np.isnan(labels))):
+        if np.unique(units.numbers[images]).size == 1:
             return f"no interval: all {word} images belong to one {units.singular}"
+    for instrument in made:
+        if statistic in _CALLED and isinstance(instrument, decisions.Decisions):
+            word, cells = _CALLED[statistic]
+            if (instrument.counts[:, cells].sum(axis=1) > 0).sum() == 1:
+                return f"no interval: all images called {word} belong to one {units.singular}"
     return None

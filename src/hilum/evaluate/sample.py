@@ -167,7 +167,7 @@ def _sample(
         labels=labels,
         instruments=made,
         estimates=estimates,
-        reasons=_reasons(estimates, whys, labels, units),
+        reasons=_reasons(estimates, whys, labels, units, made),
         joined=joined,
         units=units,
     )
@@ -208,12 +208,13 @@ def _reasons(
     whys: Sequence[Mapping[str, str]],
     labels: NDArray[np.float32],
     units: Units,
+    made: Sequence[Sequence[Instrument]],
 ) -> dict[str, list[str | None]]:
     return {
         name: [
             whys[at].get(name, WHY_UNDEFINED.get(name))
             if np.isnan(value)
-            else one_unit_only(labels[:, at], units, name)
+            else one_unit_only(labels[:, at], units, name, made[at])
             for at, value in enumerate(values)
         ]
         for name, values in estimates.items()
