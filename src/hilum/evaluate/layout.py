@@ -121,13 +121,13 @@ def _cells(measures: Mapping[str, Measure]) -> list[float | None]:
 
 def reader_rows(panel: Panel) -> list[list[Any]]:
     """Return a row per reader and finding, then those of what joins the readers."""
-    cards = {**panel.readers, "mean of readers": panel.mean}
+    cards = [*panel.readers.items(), ("mean of readers", panel.mean)]  # a reader may have any name
     if panel.majority is not None:
-        cards["majority of readers"] = panel.majority
+        cards.append(("majority of readers", panel.majority))
     if panel.difference is not None:
-        cards["model minus mean of readers"] = panel.difference
+        cards.append(("model minus mean of readers", panel.difference))
     header = ["reader", "finding", "n", "positives", *_columns(panel.mean.mean)]
-    return [header, *([name, *row] for name, card in cards.items() for row in _card_rows(card))]
+    return [header, *([name, *row] for name, card in cards for row in _card_rows(card))]
 
 
 def subgroup_rows(subgroups: Mapping[str, Mapping[str, Subgroup]]) -> list[list[Any]]:
