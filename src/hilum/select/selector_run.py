@@ -1,0 +1,321 @@
+"""From tasks to a selector: a recipe, the loop, a weights file; and the selector as a strategy."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hilum.encoders.device import choose_engine
+from hilum.errors import UsageError
+from hilum.progress import Progress
+from hilum.select.pool import Picks, Pool, Settings, Strategy
+from hilum.select.quota import Quota
+from hilum.select.reward import rewards
+from hilum.select.selector import (
+    SelectorSpec,
+    SetSelector,
+    load_selector,
+    save_selector,
+)
+from hilum.select.selector_task import Learning, SelectorTask, chosen_by, unit_vectors
+from hilum.select.tasks import TaskSource, refuse_shared_patients
+from hilum.training.loop import train
+from hilum.training.schedule import TrainSettings
+
+FILE_NAME: Final = "selector.safetensors"
+
+
+@dataclass(frozen=True)
+class SelectorRecipe:
+    """Everything that decides a selector, but for the data.
+
+    Parameters
+    ----------
+    name, about
+        What it is called, and when to take it.
+    learning
+        Route, budgets and what belongs to them.
+    train
+        Steps, batch, rate.
+    width, heads, inducing, layers
+        Of the network (`SelectorSpec`).
+    validation_tasks, judged
+        How many validation tasks decide which weights are kept, and at which budgets.
+    """
+
+    name: str
+    about: str
+    learning: Learning
+    train: TrainSettings
+    width: int = 32
+    heads: int = 4
+    inducing: int = 16
+    layers: int = 2
+    validation_tasks: int = 200
+    judged: tuple[int, ...] = (10, 20, 40)
+
+
+_TRAIN: Final = TrainSettings(
+    steps=2000, batch=64, lr=2e-3, warm_up=0.03, weight_decay=1e-2, clip=1.0, precision="fp32",
+    evaluate_every=100, patience=8, checkpoint_every=100,
+)  # fmt: skip
+
+RECIPES: Final[dict[str, SelectorRecipe]] = {
+    recipe.name: recipe
+    for recipe in (
+        SelectorRecipe(
+            name="policy",
+            about="Policy gradient on the exact AUROC; unbiased, and noisier.",
+            learning=Learning(route="policy"),
+            train=_TRAIN,
+        ),
+        SelectorRecipe(
+            name="relaxed",
+            about="A soft choice and a smooth AUROC; less noise, some bias.",
+            learning=Learning(route="relaxed"),
+            train=_TRAIN,
+        ),
+    )
+}
+
+
+def train_selector(
+    source: TaskSource,
+    validation: TaskSource,
+    run: str | Path,
+    recipe: str | SelectorRecipe = "policy",
+    *,
+    encoder: str = "",
+    device: str = "auto",
+    progress: Progress | None = None,
+    about: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> SetSelector:
+    """Train a selector, or take up its run where it was left.
+
+    Parameters
+    ----------
+    source, validation
+        Tasks of training patients, and of others that decide when to stop.
+    run
+        A folder, new or of the same run.
+    recipe
+        A name of `RECIPES`, or a recipe.
+    encoder
+        Fingerprint of the encoder that made the embeddings; a selector is of no use on others.
+    device
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    about
+        Where the data come from, kept with the weights.
+    changes
+        Fields of the recipe, of its `learning` or of its `train`, such as ``steps=500``.
+
+    Returns
+    -------
+    The selector with the best validation AUROC, which is also in ``RUN/selector.safetensors``.
+
+    Raises
+    ------
+    LeakError
+        If a patient is in both sources.
+    UsageError, RunError
+        If the recipe or the run cannot be used, or the sources do not fit each other.
+    """
+    chosen = changed(find_recipe(recipe), changes)
+    refuse_shared_patients(source, validation)
+    dim = source.vectors.shape[1]
+    if validation.vectors.shape[1] != dim:
+        raise UsageError(
+            f"training embeddings have {dim} numbers and those of validation "
+            f"{validation.vectors.shape[1]}: take one encoder for both"
+        )
+    spec = SelectorSpec(
+        dim=dim,
+        encoder=encoder,
+        width=chosen.width,
+        heads=chosen.heads,
+        inducing=chosen.inducing,
+        layers=chosen.layers,
+        pool=source.plan.pool,
+        budgets=(min(chosen.learning.budgets), max(chosen.learning.budgets)),
+        recipe=chosen.name,
+        findings=source.findings,
+        held_out=source.plan.held_out,
+        provenance=dict(about or {}),
+    )
+    selector = SetSelector(spec, seed=chosen.train.seed)
+    task = SelectorTask(selector, source, chosen.learning)
+    settings = {**_as_json(chosen), "plan": _as_json(source.plan), "data": _digest(source)}
+    train(
+        task,
+        chosen.train,
+        run,
+        about=settings,
+        engine=choose_engine(device, chosen.train.precision),
+        measure=measure_of(selector, validation, chosen),
+        progress=progress,
+    )
+    selector.to("cpu").eval()
+    save_selector(selector, Path(run) / FILE_NAME)
+    return selector
+
+
+def find_recipe(recipe: str | SelectorRecipe) -> SelectorRecipe:
+    """Return a recipe by name.
+
+    Raises
+    ------
+    UsageError
+        If there is no such recipe.
+    """
+    if isinstance(recipe, SelectorRecipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise UsageError(f"no recipe {recipe!r}; choose from {', '.join(RECIPES)}")
+    return RECIPES[recipe]
+
+
+def changed(recipe: SelectorRecipe, changes: Mapping[str, Any]) -> SelectorRecipe:
+    """Change fields of a recipe, of its learning or of its training, by their names.
+
+    Raises
+    ------
+    UsageError
+        If there is no such field.
+    """
+    for name, value in changes.items():
+        if name in _names(recipe) - {"learning", "train", "name", "about"}:
+            recipe = replace(recipe, **{name: value})
+        elif name in _names(recipe.learning):
+            recipe = replace(recipe, learning=replace(recipe.learning, **{name: value}))
+        elif name in _names(recipe.train):
+            train_settings = {name: value, **({"epochs": 0.0} if name == "steps" else {})}
+            recipe = replace(recipe, train=replace(recipe.train, **train_settings))
+        else:
+            raise UsageError(f"a selector's recipe has no field {name!r}")
+    return recipe
+
+
+def _names(record: Any) -> set[str]:
+    return {one.name for one in fields(record)}
+
+
+def _as_json(record: Any) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(json.dumps(asdict(record)))
+    return document
+
+
+def _digest(source: TaskSource) -> str:
+    total = hashlib.sha256(np.ascontiguousarray(source.vectors).data)
+    total.update(json.dumps([sorted(map(str, source.people)), source.findings]).encode())
+    return total.hexdigest()
+
+
+def measure_of(
+    selector: SetSelector, validation: TaskSource, recipe: SelectorRecipe
+) -> Callable[[], float]:
+    """Return the mean AUROC over fixed validation tasks and budgets, with the best choices."""
+    tasks = validation.batch(range(recipe.validation_tasks))
+    unit = unit_vectors(validation.vectors)
+    pools = torch.from_numpy(tasks.pool)
+    budgets = [budget for budget in recipe.judged if budget < pools.shape[1]]
+
+    def measure() -> float:
+        here = next(selector.parameters()).device
+        found = []
+        for budget in budgets:
+            picks = chosen_by(selector, unit.to(here), pools.to(here), budget)
+            found.append(rewards(validation.vectors, tasks, picks.cpu().numpy()).mean())
+        return float(np.mean(found))
+
+    return measure
+
+
+def selector_strategy(path: str | Path, encoder: str = "") -> Strategy:
+    """Return a trained selector as a strategy.
+
+    Parameters
+    ----------
+    path
+        Its weights.
+    encoder
+        Fingerprint of the encoder that made the pool's embeddings; "" if it is not known.
+
+    Raises
+    ------
+    WeightsError
+        If the file is no selector.
+    UsageError
+        If it was trained on another encoder's embeddings.
+    """
+    selector = load_selector(path)
+    spec = selector.spec
+    if encoder and spec.encoder and encoder != spec.encoder:
+        raise UsageError(
+            f"{path}: this selector was trained on embeddings of the encoder "
+            f"{spec.encoder[:12]}…, the pool's are of {encoder[:12]}…; train one for these, or "
+            "embed the images with that encoder"
+        )
+
+    def pick(pool: Pool, budget: int, settings: Settings, rng: np.random.Generator) -> Picks:
+        return _pick(selector, pool, budget, settings, rng)
+
+    return Strategy(
+        pick=pick,
+        about=(
+            "A network trained on tasks with known labels chooses what made a cosine classifier "
+            f"best. It looks at up to {spec.pool:,} images, a random part of a larger pool."
+        ),
+        source="Smit et al., MIDL 2021 (arXiv:2103.14339), with another network and law of choice",
+        needs_labels=False,
+        scales=True,
+    )
+
+
+def _pick(
+    selector: SetSelector, pool: Pool, budget: int, settings: Settings, rng: np.random.Generator
+) -> Picks:
+    """Take the highest logits that the quota allows; of a larger pool, of a random part."""
+    dim = selector.spec.dim
+    if pool.vectors.shape[1] != dim:
+        raise UsageError(
+            f"the selector was trained on embeddings of {dim} numbers, the pool's have "
+            f"{pool.vectors.shape[1]}: they are another encoder's"
+        )
+    quota = Quota(pool, budget, settings)
+    rows: list[int] = []
+    scores: list[float] = []
+    why: list[str] = []
+    for seen in _parts(quota, max(selector.spec.pool, 4 * budget), rng):
+        unit = unit_vectors(pool.vectors[seen])
+        with torch.inference_mode():
+            logits = selector(selector.describe(unit)[None], torch.tensor([budget]))[0].numpy()
+        for place, at in enumerate(np.argsort(-logits, kind="stable"), start=1):
+            if len(rows) < budget and quota.open[seen[at]]:
+                quota.take(int(seen[at]))
+                rows.append(int(seen[at]))
+                scores.append(float(logits[at]))
+                why.append(f"number {place} of the {len(seen):,} images that the selector saw")
+        if len(rows) == budget:
+            break
+    return Picks(np.array(rows, dtype=np.int64), np.array(scores), tuple(why))
+
+
+def _parts(quota: Quota, most: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows to look at: all, or of a large pool random parts of the training's size.
+
+    The first part is as a rule the only one: others are needed where it has too few patients.
+    """
+    free = np.flatnonzero(quota.open)
+    if len(free) <= 2 * most:
+        yield free
+        return
+    order = rng.permutation(free)
+    for start in range(0, len(order), most):
+        yield np.sort(order[start : start + most])
