@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as Plot
 
 from evaluation_cases import FINDINGS, another, made, some_readers, written
 from hilum import plots
@@ -24,7 +25,8 @@ from hilum.appraisal.panels import (
 )
 from hilum.appraisal.sentences import counted, difference, lead, on_readers, short, unbroken, word
 from hilum.errors import TableError, UsageError
-from hilum.evaluate import Measure, auroc, compare, evaluate
+from hilum.evaluate import Measure, Plan, auroc, compare, evaluate
+from hilum.evaluate.curves import staircase
 from hilum.report import Figure, KeyFigures, Page, Prose, Rows
 from hilum.tables import Table
 
@@ -357,6 +359,22 @@ def test_curves_are_those_of_the_scores_and_points_those_of_the_readings() -> No
     assert ((low <= heights + 0.05) & (heights - 0.05 <= high)).mean() > 0.9
 
 
+def test_the_precision_recall_curve_has_the_average_precision_below_it() -> None:
+    found = appraised()
+    curve = precision_recall_panels(found)[1].curves[0]
+    x, y = staircase(curve.x, curve.y)
+    area = found.metrics.findings["Mass"].measures["average_precision"].estimate
+    assert np.trapezoid(y, x) == pytest.approx(area)
+
+
+def test_a_band_is_of_the_resamples_of_the_metrics() -> None:
+    how: dict[str, Any] = {
+        "seed": 3, "level": 0.8, "policy": "positive", "stratify": "Edema", "bootstrap": 30,
+    }  # fmt: skip
+    assert appraised(**how).plan == Plan("patient_id", **how)
+    assert appraised(interval="chexzero").plan == Plan(None, 40, interval="chexzero")
+
+
 def test_a_band_needs_resamples_and_an_interval() -> None:
     assert all(p.curves[0].band is None for p in roc_panels(appraised(bootstrap=0)))
     assert all(p.curves[0].band is None for p in precision_recall_panels(appraised()))
@@ -370,9 +388,13 @@ def test_a_band_needs_resamples_and_an_interval() -> None:
 def test_a_finding_without_a_curve_keeps_its_reason() -> None:
     scores, truth = made()
     truth.values[:, 1] = np.nan
-    curve = roc_panels(appraised(tables=(scores, truth)))[1].curves[0]
-    assert curve.area.reason == "no image has a known label"
-    assert np.asarray(curve.x).size == 0
+    one_class = truth.values.copy()
+    one_class[:, 2] = 0
+    shown = appraised(tables=(scores, replace(truth, values=one_class)), threshold="0.5")
+    mass, pneumonia = (panel.curves[0] for panel in roc_panels(shown)[1:])
+    assert mass.area.reason == "no image has a known label"
+    assert np.asarray(mass.x).size == 0
+    assert pneumonia.threshold is None  # a specificity alone is no point
 
 
 def test_calibrated_scores_are_drawn_beside_those_that_came() -> None:
@@ -440,6 +462,39 @@ def test_every_plot_says_where_its_numbers_are(whole: Whole) -> None:
     assert {name for name in drawn if name.startswith("readers")} == {"readers_f1", "readers_mcc"}
     assert all(plot.alt.endswith("the numbers are in the tables.") for plot in drawn.values())
     assert "Bands: pointwise 95 % intervals. Readers are points." in drawn["roc"].caption
+
+
+def test_one_reader_is_no_mean() -> None:
+    assert roc_panels(appraised(readers=1))[0].mean_reader is None
+
+
+def test_the_forest_of_readers_has_the_model_on_what_is_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def readers(*given: Any, **how: Any) -> Plot:
+        seen.append({"readers": given[1], "models": given[2], **how})
+        return Plot()
+
+    def differences(*given: Any, **how: Any) -> Plot:
+        seen.append({"margin": how.get("margin")})
+        return Plot()
+
+    monkeypatch.setattr(plots, "readers", readers)
+    monkeypatch.setattr(plots, "differences", differences)
+    scores, truth = made()
+    few = {name: table.select(["Edema"]) for name, table in some_readers(truth, 2).items()}
+    given = Tables(scores, truth, few, names=("net", ""))
+    draw(appraise(given, threshold="0.5", margin=0.07, bootstrap=20))
+    f1, mcc, *gaps = seen
+    assert list(f1["models"]) == ["net, threshold"]
+    own, mean = f1["models"]["net, threshold"]
+    assert own.low is not None
+    assert (mean.low, mean.estimate) == (None, pytest.approx(own.estimate))
+    assert f1["mean"][0] == "mean of 2 readers"
+    assert list(mcc["readers"]) == ["ann", "bob"]
+    assert gaps == [{"margin": 0.07}, {"margin": 0.07}]
 
 
 def test_names_are_drawn_as_they_are_written() -> None:

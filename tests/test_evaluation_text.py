@@ -52,6 +52,17 @@ def test_readers_their_mean_their_majority_and_the_model_have_a_row_each() -> No
     assert f"{metrics.mean['f1'].estimate:.3f} (" in lines[7]
 
 
+def test_a_reader_may_be_called_like_another_row() -> None:
+    scores, truth = made()
+    found = evaluate(
+        scores, truth, bootstrap=20, threshold=0.5,
+        readers=dict(zip(("model", "p"), some_readers(truth, 2).values(), strict=True)),
+    )  # fmt: skip
+    names = [line[:26].strip() for line in lines_of(found)[2:]]
+    assert names[:2] == ["model", "p"]
+    assert names.count("model") == 2
+
+
 def test_one_reader_has_no_mean_no_majority_and_no_readers_like_it() -> None:
     lines = lines_of(with_readers(1, threshold=0.5))
     assert [line[:26].strip() for line in lines[2:]] == ["ann", "model", "model minus readers", "p"]

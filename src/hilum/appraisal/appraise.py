@@ -1,10 +1,11 @@
 """From tables to an appraisal: the evaluation, and another model beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Unpack
+from functools import partial
+from typing import Any, Unpack
 
-from hilum.appraisal.files import Pair, Tables
+from hilum.appraisal.files import Tables
 from hilum.appraisal.record import AS_THEY_CAME, Appraisal
 from hilum.errors import UsageError
 from hilum.evaluate import compare, evaluate
@@ -13,6 +14,9 @@ from hilum.evaluate.preparation import Prepared, prepare
 from hilum.evaluate.result import Comparison
 from hilum.evaluate.rules import parse_rule
 from hilum.tables import Table
+
+Tune = Callable[..., Prepared]
+"""Scores, truth, policy and validation tables to scores as they are measured."""
 
 
 def appraise(
@@ -42,7 +46,8 @@ def appraise(
     TableError, UsageError
         As in `hilum.evaluate`; or if two settings exclude each other, or one lacks another.
     """
-    _check(tables, threshold, settings)
+    if tables.thresholds is not None and threshold is not None:
+        raise UsageError("thresholds come from a file or from a rule: leave one of the two out")
     metrics = evaluate(
         tables.scores,
         tables.truth,
@@ -65,35 +70,39 @@ def appraise(
     )
     if tables.against is None:
         return appraisal
-    alike = _both_tuned(tables, threshold, calibrate)
-    sides = [
-        prepare(
-            scores,
-            tables.truth,
-            Plan(by, **settings).policy,
-            validation=validation,
-            threshold=threshold,
-            calibrate=calibrate,
-            tune_on_reported=tune_on_reported,
-        )
-        if alike
-        else Prepared(scores)
-        for scores, validation in _models(tables, tables.against)
-    ]
-    found = _compared(sides, tables.truth, by, settings)
-    remark = None if alike else AS_THEY_CAME
-    return replace(appraisal, comparison=found, against=sides[1].scores, remark=remark)
+    tune: Tune = partial(
+        prepare, threshold=threshold, calibrate=calibrate, tune_on_reported=tune_on_reported
+    )
+    if _both_tuned(tables, threshold, calibrate):
+        return _beside(appraisal, tables, tables.against, tune, by, settings)
+    appraisal = replace(appraisal, remark=AS_THEY_CAME)
+    return _beside(appraisal, tables, tables.against, _as_it_came, by, settings)
 
 
-def _check(tables: Tables, threshold: str | None, settings: Settings) -> None:
-    if tables.thresholds is not None and threshold is not None:
-        raise UsageError("thresholds come from a file or from a rule: leave one of the two out")
-    if settings.get("margin") is not None and not tables.readers:
-        raise UsageError("a margin is for the model against readers: name their tables (--readers)")
+def _beside(
+    appraisal: Appraisal,
+    tables: Tables,
+    against: Table,
+    tune: Tune,
+    by: str | None,
+    settings: Settings,
+) -> Appraisal:
+    """Add the other model, and let each keep the calibration that was fitted for it."""
+    truth, policy = tables.truth, Plan(by, **settings).policy
+    own = tune(tables.scores, truth, policy, validation=tables.validation)
+    other = tune(against, truth, policy, validation=tables.against_validation)
+    limits = (own.thresholds, other.thresholds)
+    found = compare(own.scores, other.scores, truth, by, thresholds=limits, **settings)
+    comparison = Comparison(
+        replace(found.first, calibration=own.calibration),
+        replace(found.second, calibration=other.calibration),
+        found.difference,
+    )
+    return replace(appraisal, comparison=comparison, against=other.scores)
 
 
-def _models(tables: Tables, against: Table) -> list[tuple[Table, Pair | None]]:
-    return [(tables.scores, tables.validation), (against, tables.against_validation)]
+def _as_it_came(_scores: Table, *_: Any, **__: Any) -> Prepared:
+    return Prepared(_scores)
 
 
 def _both_tuned(tables: Tables, threshold: str | None, calibrate: str | None) -> bool:
@@ -103,17 +112,3 @@ def _both_tuned(tables: Tables, threshold: str | None, calibrate: str | None) ->
     rule = None if threshold is None else parse_rule(threshold)
     tuned = calibrate is not None or (rule is not None and rule.name != "fixed")
     return not tuned or tables.validation is None or tables.against_validation is not None
-
-
-def _compared(
-    sides: Sequence[Prepared], truth: Table, by: str | None, settings: Settings
-) -> Comparison:
-    """Compare two models, and let each keep what was tuned for it."""
-    first, second = sides
-    limits = (first.thresholds, second.thresholds)
-    found = compare(first.scores, second.scores, truth, by, thresholds=limits, **settings)
-    own, other = (
-        replace(card, thresholds=side.thresholds, calibration=side.calibration)
-        for card, side in zip((found.first, found.second), sides, strict=True)
-    )
-    return replace(found, first=own, second=other)

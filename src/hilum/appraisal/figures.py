@@ -143,7 +143,7 @@ def _against_readers(appraisal: Appraisal) -> Drawn:
             _rows(panel.difference, findings, statistic),
             x=f"Model minus readers, {title}",
             sides=("readers better", "model better"),
-            margin=_margin(panel),
+            margin=appraisal.metrics.settings["margin"],
             last_is_mean=True,
         )
         yield (
@@ -155,13 +155,6 @@ def _against_readers(appraisal: Appraisal) -> Drawn:
                 "same resamples.",
             ),
         )
-
-
-def _margin(panel: Panel) -> float | None:
-    """Return the margin that was judged by, if there was one."""
-    verdicts = (v for found in panel.verdicts.values() for v in found.values())
-    either = (one for v in verdicts for one in (v.these_readers, v.such_readers) if one)
-    return next((one.margin for one in either), None)
 
 
 def _subgroups(appraisal: Appraisal) -> Drawn:

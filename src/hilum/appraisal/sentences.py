@@ -9,7 +9,13 @@ from hilum.evaluate.orh import ReaderStudy
 from hilum.evaluate.panel import Panel
 from hilum.evaluate.scorecard import Scorecard
 from hilum.evaluate.studies import MEAN
-from hilum.evaluate.text import TITLES, p_text, panel_remarks, panel_statistics
+from hilum.evaluate.text import (
+    TITLES,
+    p_text,
+    panel_remarks,
+    panel_statistics,
+    study_measure,
+)
 
 _SHORT: Final = 14  # letters
 _CAPITAL: Final = ("AUROC", "F1", "MCC", "PPV", "NPV", "Brier score")
@@ -156,11 +162,10 @@ def on_readers(panel: Panel) -> Iterator[str]:
 
 
 def _on_other_readers(study: ReaderStudy, statistic: str) -> str:
-    gap = study.difference
-    measure = Measure(gap.estimate, gap.low, gap.high, reason=gap.reason, p_value=gap.p_value)
     rough = " Two readers are too few to rely on this." if study.n_readers == 2 else ""
+    gap = difference(study_measure(study))
     return (
         "The resamples speak of these readers. For other readers like them, who read other "
-        f"patients like these, the model minus their mean is {difference(measure)} in mean "
-        f"{word(statistic)} (analysis of Obuchowski, Rockette and Hillis).{rough}"
+        f"patients like these, the model minus their mean is {gap} in mean {word(statistic)} "
+        f"(analysis of Obuchowski, Rockette and Hillis).{rough}"
     )

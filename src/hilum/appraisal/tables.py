@@ -128,7 +128,7 @@ def panel_means(panel: Panel, metrics: Metrics) -> Rows:
         ["", *(TITLES[s] for s in shown)],
         [
             [_BESIDE.get(name, name), *(measures.get(s) for s in shown)]
-            for name, measures in panel_rows(panel, metrics).items()
+            for name, measures in panel_rows(panel, metrics)
         ],
         f"{over} that all tables share, with {percent(metrics.settings['level'])} intervals."
         f"{_MAJORITY if panel.majority else ''}",

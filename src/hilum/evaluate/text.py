@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from hilum.evaluate.intervals import Measure
 from hilum.evaluate.noninferiority import NonInferiority
+from hilum.evaluate.orh import ReaderStudy
 from hilum.evaluate.panel import Panel
 from hilum.evaluate.scorecard import Scorecard
 from hilum.evaluate.studies import MEAN, Verdict
@@ -135,7 +136,7 @@ def panel_text(panel: Panel, model: Scorecard, level: float) -> str:
         _wide("", (TITLES[name] for name in shown)),
         _wide(label, [f"({level:.0%} interval)"] * len(shown)),
     ]
-    for name, measures in panel_rows(panel, model).items():
+    for name, measures in panel_rows(panel, model):
         lines.append(_wide(name, (as_text(measures[s]) for s in shown if s in measures)))
         p_values = [p_text(measures[s]) for s in shown if s in measures]
         lines += [_wide("  p", p_values)] if any(p_values) else []
@@ -149,29 +150,30 @@ def panel_statistics(panel: Panel) -> tuple[str, ...]:
     return tuple([s for s in _READINGS if s in measured] or measured)[:2]
 
 
-def panel_rows(panel: Panel, model: Scorecard) -> dict[str, Mapping[str, Measure]]:
-    """Return means over findings: of each reader, of what joins them, of the model beside them."""
+def panel_rows(panel: Panel, model: Scorecard) -> list[tuple[str, Mapping[str, Measure]]]:
+    """Return means over findings: of each reader, of what joins them, of the model beside them.
+
+    Names and measures, in pairs: a reader may have any name.
+    """
     n = len(panel.readers)
-    rows = {name: card.mean for name, card in panel.readers.items()}
+    rows = [(name, card.mean) for name, card in panel.readers.items()]
     if n > 1:
-        rows[f"mean of {n} readers"] = panel.mean.mean
+        rows.append((f"mean of {n} readers", panel.mean.mean))
     if panel.majority is not None:
-        rows["majority of readers"] = panel.majority.mean
+        rows.append(("majority of readers", panel.majority.mean))
     if panel.difference is not None:
-        rows["model"] = model_beside_readers(panel, model)
-        rows["model minus readers"] = panel.difference.mean
+        rows.append(("model", model_beside_readers(panel, model)))
+        rows.append(("model minus readers", panel.difference.mean))
     if others := panel.studies.get(MEAN):
-        rows["  readers like these"] = {
-            name: Measure(
-                study.difference.estimate,
-                study.difference.low,
-                study.difference.high,
-                reason=study.difference.reason,
-                p_value=study.difference.p_value,
-            )
-            for name, study in others.items()
-        }
+        gaps = {name: study_measure(study) for name, study in others.items()}
+        rows.append(("  readers like these", gaps))
     return rows
+
+
+def study_measure(study: ReaderStudy) -> Measure:
+    """Return what a reader study says of the difference, as a measure."""
+    gap = study.difference
+    return Measure(gap.estimate, gap.low, gap.high, reason=gap.reason, p_value=gap.p_value)
 
 
 def model_beside_readers(panel: Panel, model: Scorecard) -> dict[str, Measure]:
