@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hilum.appraisal import Appraisal, Tables, appraise
 from hilum.tables import Table, write_table
 
 FINDINGS = ("Edema", "Mass", "Pneumonia")
@@ -48,3 +50,18 @@ def written(folder: Path, tables: Mapping[str, Table], id_column: str = "image_i
     for name, table in tables.items():
         write_table(table, folder / f"{name}.csv", id_column)
     return folder
+
+
+def appraised(
+    readers: int = 0, against: bool = False, tables: tuple[Table, Table] | None = None, **how: Any
+) -> Appraisal:
+    """Return an appraisal of `net`, beside readers and against `rival`."""
+    scores, truth = tables or made()
+    given = Tables(
+        scores,
+        truth,
+        some_readers(truth, readers),
+        another(scores) if against else None,
+        names=("net", "rival" if against else ""),
+    )
+    return appraise(given, **{"bootstrap": 40, **how})

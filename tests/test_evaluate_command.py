@@ -162,6 +162,7 @@ def test_what_is_tuned_for_one_model_is_tuned_for_the_other_or_for_none(
             assert (found["comparison"][side][part] is not None) == with_other
     assert (found["comparison"]["difference"]["mean"]["mcc"]["estimate"] is not None) == with_other
     assert ("compared as their scores came" in result.stderr) != with_other
+    assert "The thresholds are those of calibrated scores" in result.stderr
     if with_other:
         both = [found["comparison"][side]["thresholds"] for side in ("first", "second")]
         assert both[0] == found["thresholds"]

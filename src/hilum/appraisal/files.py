@@ -121,12 +121,7 @@ class Files:
             extra=extra,
             prefix=self.prefix,
         )
-        validation = against_validation = None
-        if self.tune_scores is not None and self.tune_truth is not None:
-            tuned = self._labels(self.tune_truth)
-            validation = (self._scores(self.tune_scores), tuned)
-            if self.tune_against is not None:
-                against_validation = (self._scores(self.tune_against), tuned)
+        validation, against_validation = self._validation()
         return Tables(
             scores,
             truth,
@@ -138,6 +133,13 @@ class Files:
             self.names(),
             self.digests(),
         )
+
+    def _validation(self) -> tuple[Pair | None, Pair | None]:
+        if self.tune_scores is None or self.tune_truth is None:
+            return None, None
+        truth = self._labels(self.tune_truth)
+        other = None if self.tune_against is None else (self._scores(self.tune_against), truth)
+        return (self._scores(self.tune_scores), truth), other
 
     def names(self) -> tuple[str, str]:
         """Return what the two models are called: after their files, told apart if need be."""

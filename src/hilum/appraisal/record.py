@@ -14,6 +14,10 @@ AS_THEY_CAME: Final = (
     "calibration (with --tune-against both are tuned alike)."
 )
 
+OF_CALIBRATED: Final = (
+    "The thresholds are those of calibrated scores: with others they mean something else."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Appraisal:
@@ -86,7 +90,10 @@ class Appraisal:
 
     def remarks(self) -> list[str]:
         """Say in a line each what a reader of the numbers has to know."""
-        return [*self.metrics.remarks(), *([self.remark] if self.remark else [])]
+        said = self.metrics.remarks()
+        if self.metrics.calibration is not None and self.metrics.thresholds is not None:
+            said.append(OF_CALIBRATED)
+        return [*said, *([self.remark] if self.remark else [])]
 
 
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
