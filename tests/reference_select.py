@@ -40,6 +40,21 @@ def medoids_by_loops(between: Floats, start: Sequence[int]) -> list[int]:
         medoids = better
 
 
+def spread_start_by_loops(between: Floats, k: int, rng: np.random.Generator) -> list[int]:
+    """Draw a few candidates by squared distance, keep the one that helps most, and again."""
+    n = len(between)
+    chosen = [int(rng.integers(n))]
+    while len(chosen) < k:
+        square = [min(between[point, c] ** 2 for c in chosen) for point in range(n)]
+        trials = rng.choice(n, 2 + int(np.log(k)), p=np.array(square) / sum(square))
+        left = [
+            sum(min(square[point], between[point, trial] ** 2) for point in range(n))
+            for trial in trials
+        ]
+        chosen.append(int(trials[int(np.argmin(left))]))
+    return chosen
+
+
 def covering_radius(vectors: Floats, centres: Sequence[int]) -> float:
     """Return how far the worst-served point is from its nearest centre."""
     return max(min(distance(v, vectors[c]) for c in centres) for v in vectors)

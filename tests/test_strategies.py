@@ -156,6 +156,14 @@ def test_identical_vectors_are_no_obstacle(name: str) -> None:
 
 
 @everyone
+def test_twins_are_no_obstacle(name: str) -> None:
+    pool = pool_of(np.concatenate([vectors_of(14), vectors_of(14)]), LABELLED)
+    picks = pick(name, pool, 2 * N - LABELLED)
+    assert set(picks.rows.tolist()) == set(range(LABELLED, 2 * N))
+    assert not (picks.scores < 0).any()
+
+
+@everyone
 def test_one_image_or_all_that_are_left_can_be_asked_for(name: str) -> None:
     pool = pool_of(vectors_of(4), LABELLED)
     assert pick(name, pool, 1).rows.shape == (1,)
@@ -367,14 +375,33 @@ def test_the_start_is_spread_out() -> None:
     assert sorted(spread_start(between, 6, np.random.default_rng(0))) == list(range(6))
 
 
-def test_the_start_draws_by_squared_distance() -> None:
-    between = slow.distances(np.array([[0.0], [1], [2]]))
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 9))
+@settings(max_examples=25, deadline=None)
+def test_the_start_agrees_with_the_slow_version(seed: int, k: int) -> None:
+    between = slow.distances(vectors_of(seed, n=14, dim=2).astype(np.float64))
+    found = spread_start(between, k, np.random.default_rng(seed))
+    assert found.tolist() == slow.spread_start_by_loops(between, k, np.random.default_rng(seed))
+
+
+def test_the_start_keeps_the_best_of_two_draws() -> None:
+    between = slow.distances(np.array([[0.0], [3], [4], [5]]))
     rng = np.random.default_rng(0)
-    drawn = [spread_start(between, 2, rng) for _ in range(6000)]
-    after_end = [second for first, second in drawn if first == 0]
-    # two draws, 1/5 for the middle and 4/5 for the far end; both leave the sum at 1, so that the
-    # first of the two is kept
-    assert np.mean(np.array(after_end) == 2) == pytest.approx(0.8, abs=0.04)
+    drawn = [spread_start(between, 2, rng) for _ in range(8000)]
+    after_zero = np.array([second for first, second in drawn if first == 0])
+    # the chances of one draw are 9, 16 and 25 of 50; the middle one leaves least, and wins
+    # whenever it is drawn; else the first of the two draws does
+    expected = [(34 / 50) ** 2 * 9 / 34, 1 - (34 / 50) ** 2, (34 / 50) ** 2 * 25 / 34]
+    share = np.bincount(after_zero, minlength=4)[1:] / len(after_zero)
+    np.testing.assert_allclose(share, expected, atol=0.045)  # 4 sd
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_medoids_stand_for_themselves_among_equals(seed: int) -> None:
+    vectors = np.repeat(np.eye(2, dtype=np.float32), 5, axis=0)
+    inside = Space(vectors).take_precisely(slice(None))
+    medoids = medoids_of(pairwise(inside, inside), 4, np.random.default_rng(seed))
+    picks = pick("k-medoids", pool_of(vectors), 4, seed)
+    assert sorted(picks.rows) == sorted(medoids)
 
 
 def test_k_medoids_picks_the_medoids_and_says_what_each_stands_for() -> None:
@@ -420,6 +447,24 @@ def test_more_samples_never_make_it_worse(monkeypatch: pytest.MonkeyPatch) -> No
         totals.append(cdist(vectors, vectors[rows]).min(axis=1).sum())
     assert (np.diff(totals) <= 1e-4).all()
     assert totals[-1] < totals[0]
+
+
+def test_the_best_medoids_so_far_are_in_every_later_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples: list[set[int]] = []
+
+    def noted(space: Space, rows: Floats) -> Floats:
+        samples.append(set(rows.tolist()))
+        inside = space.take_precisely(rows)
+        return pairwise(inside, inside)
+
+    monkeypatch.setattr(clustering, "EXACT_ROWS", 15)
+    monkeypatch.setattr(clustering, "_distances", noted)
+    for seed in range(4):
+        best = set(pick("k-medoids", pool_of(vectors_of(9, n=100)), 5, seed).rows.tolist())
+        assert best <= samples[-1]
+        assert all(len(sample) == 15 for sample in samples)
 
 
 def test_too_many_medoids_of_a_large_pool_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -547,6 +592,15 @@ def test_clusters_with_labels_wait_and_tiny_ones_come_last(
     assert everything.why[3].startswith("pick 2 of its cluster, next most typical of 15 images")
 
 
+def test_labelled_images_take_no_candidates_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, _ = islands((20, 5))
+    monkeypatch.setattr(typical, "CANDIDATES", 4)
+    monkeypatch.setattr(typical, "MAX_CLUSTERS", 2)
+    picks = pick("typiclust", pool_of(vectors, 16), 4)
+    assert set(picks.rows.tolist()) == {16, 17, 18, 19}
+    assert not np.isnan(picks.scores).any()
+
+
 def test_very_large_clusters_are_sampled_for_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, label = islands((20, 15, 10))
     monkeypatch.setattr(typical, "CANDIDATES", 4)
@@ -578,17 +632,21 @@ def test_the_radius_is_the_largest_that_keeps_balls_pure(seed: int) -> None:
     assert slow.purity(unit, clusters, radius + 1e-6) < 0.95
 
 
-@given(seed=st.integers(0, 10**6), labelled=st.integers(0, 3))
-@settings(max_examples=10, deadline=None)
-def test_covering_agrees_with_the_slow_version(seed: int, labelled: int) -> None:
+def test_a_radius_needs_two_clusters() -> None:
+    space = Space(vectors_of(15), unit=True)
+    one, two = (pure_radius(space, np.arange(N), k, np.random.default_rng(0)) for k in (1, 2))
+    assert one == two < 1
+
+
+@given(seed=st.integers(0, 10**6), labelled=st.integers(0, 3), radius=st.floats(0.01, 1.5))
+@settings(max_examples=25, deadline=None)
+def test_covering_agrees_with_the_slow_version(seed: int, labelled: int, radius: float) -> None:
     vectors = vectors_of(seed, n=24, dim=2)
-    rng = np.random.default_rng(seed)
-    space = Space(vectors, unit=True)
-    radius = pure_radius(space, np.arange(24), labelled + 9, rng)
-    picks = pick("probcover", pool_of(vectors, labelled), 9, seed)
-    inside = space.take_precisely(slice(None))
-    expected = slow.greedy_cover(inside, range(labelled), 9, radius)
-    assert picks.rows.tolist() == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coverage, "pure_radius", lambda *_: radius)
+        picks = pick("probcover", pool_of(vectors, labelled), 9, seed)
+    inside = Space(vectors, unit=True).take_precisely(slice(None))
+    assert picks.rows.tolist() == slow.greedy_cover(inside, range(labelled), 9, radius)
     assert f"radius {radius:.3g} covers {picks.scores[0] * 24:.0f} of 24 images" in picks.why[0]
 
 
@@ -596,6 +654,8 @@ def test_covering_begins_anew_once_everything_is_covered() -> None:
     label = np.repeat([0, 1], (20, 10))
     picks = pick("probcover", pool_of(np.eye(2, dtype=np.float32)[label]), 4)
     assert label[picks.rows].tolist() == [0, 1, 0, 1]
+    one = pick("probcover", pool_of(np.ones((3, 2), dtype=np.float32)), 1)
+    assert one.why == ("its ball of radius 2 covers 3 of 3 images that no other covers",)
     np.testing.assert_allclose(picks.scores, [2 / 3, 1 / 3, 2 / 3, 1 / 3])
 
 
@@ -604,8 +664,10 @@ def test_a_large_pool_is_covered_by_a_sample(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(coverage, "SAMPLE", 60)
     picks = pick("probcover", pool_of(vectors), 4)
     assert sorted(label[picks.rows]) == [0, 1, 2, 3]
-    patients = np.arange(180) // 60  # 3 patients: the sample must hold images of each
-    assert len(pick("probcover", pool_of(vectors, 0, patients), 3, per_patient=1).rows) == 3
+    patients = np.minimum(np.arange(180), 2)  # 3 patients, two of them with one image each
+    for seed in range(3):
+        picks = pick("probcover", pool_of(vectors, 0, patients), 3, seed, per_patient=1)
+        assert sorted(patients[picks.rows]) == [0, 1, 2]
 
 
 # --------------------------------------------------------------------------- with labels
@@ -677,6 +739,16 @@ def test_badge_draws_by_squared_distance(monkeypatch: pytest.MonkeyPatch) -> Non
     seconds = [pick("badge", pool, 2, seed).rows[1] for seed in range(400)]
     share = np.bincount(seconds, minlength=16) / 400
     np.testing.assert_allclose(share, weight / weight.sum(), atol=0.1)  # 4 sd
+
+
+def test_a_draw_is_in_proportion_and_never_of_what_is_closed() -> None:
+    quota = Quota(pool_of(vectors_of(0, n=4), 1), 1, Settings())
+    rng = np.random.default_rng(0)
+    drawn = [uncertainty._draw(np.array([7.0, 1, 4, 0]), quota, rng) for _ in range(4000)]
+    share = np.bincount(drawn, minlength=4) / 4000
+    np.testing.assert_allclose(share, [0, 0.2, 0.8, 0], atol=0.026)  # 4 sd
+    drawn = [uncertainty._draw(np.array([7.0, 0, 0, 0]), quota, rng) for _ in range(50)]
+    assert set(drawn) == {1, 2, 3}
 
 
 # --------------------------------------------------------------------------- the quota

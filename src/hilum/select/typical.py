@@ -91,10 +91,10 @@ def typicality(space: Space, rows: Rows, members: Rows) -> Floats:
     if not neighbours:
         return np.zeros(len(rows))
     vectors = space.take_precisely(rows)
-    nearest = np.full((len(rows), neighbours + 1), np.inf)  # the row itself is one of them
+    nearest = np.full((len(rows), neighbours + 1), np.inf)  # the row itself among them, at 0
     for part in pair_blocks(len(members), len(rows)):
         distance = pairwise(vectors, space.take_precisely(members[part]))
         both = np.concatenate([nearest, distance], axis=1)
         nearest = np.partition(both, neighbours, axis=1)[:, : neighbours + 1]
-    mean = (nearest.sum(axis=1) - nearest.min(axis=1)) / neighbours
+    mean = nearest.sum(axis=1) / neighbours
     return np.asarray(1.0 / (mean + SOFTENING), dtype=np.float64)
