@@ -378,7 +378,9 @@ def test_the_start_is_spread_out() -> None:
 @given(seed=st.integers(0, 10**6), k=st.integers(1, 9))
 @settings(max_examples=25, deadline=None)
 def test_the_start_agrees_with_the_slow_version(seed: int, k: int) -> None:
-    between = slow.distances(vectors_of(seed, n=14, dim=2).astype(np.float64))
+    # whole numbers, whose sums are exact: two candidates are often equally good
+    points = np.random.default_rng(seed).choice(1000, (14, 1), replace=False)
+    between = slow.distances(points.astype(np.float64))
     found = spread_start(between, k, np.random.default_rng(seed))
     assert found.tolist() == slow.spread_start_by_loops(between, k, np.random.default_rng(seed))
 
