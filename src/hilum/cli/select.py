@@ -7,6 +7,37 @@ import typer
 
 from hilum.cli.console import emit, note
 
+Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
+Embedding = Annotated[str, typer.Option(help="Name of the embedding to work on.")]
+Budget = Annotated[int, typer.Option(help="How many images to choose.")]
+Out = Annotated[Path, typer.Option(help="Where the worklist goes (CSV).")]
+Named = Annotated[
+    str | None,
+    typer.Option(
+        help="random, k-medoids, k-means, k-center, typiclust, probcover; with labels also "
+        "entropy, margin, badge; with a selector, medselect. By default medselect where there "
+        "is a selector, else k-means."
+    ),
+]
+Labelled = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="Labels so far; not picked again.")
+]
+IdColumn = Annotated[str, typer.Option("--id", help="The label table's id column.")]
+Uncertain = Annotated[
+    Literal["ignore", "positive", "negative"], typer.Option(help="What uncertain labels count as.")
+]
+PerPatient = Annotated[
+    int | None, typer.Option(help="At most so many of one patient, labelled ones included.")
+]
+Where = Annotated[str | None, typer.Option(help="SQL: only among images that fulfil it.")]
+Weights = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="A trained selector (medselect).")
+]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Key = Annotated[Path | None, typer.Option(help="The key file of the pseudonyms.")]
+Sheet = Annotated[Path | None, typer.Option(help="Also show the picks on a contact sheet (PNG).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -14,50 +45,26 @@ def register(app: typer.Typer) -> None:
 
 
 def select(
-    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
-    embedding: Annotated[str, typer.Option(help="Name of the embedding to work on.")],
-    budget: Annotated[int, typer.Option(help="How many images to choose.")],
-    out: Annotated[Path, typer.Option(help="Where the worklist goes (CSV).")],
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            help="random, k-medoids, k-means, k-center, typiclust, probcover; with labels also "
-            "entropy, margin, badge; with a selector, medselect. By default medselect where "
-            "there is a selector, else k-means."
-        ),
-    ] = None,
-    labelled: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Labels so far; not picked again."),
-    ] = None,
-    id_column: Annotated[
-        str, typer.Option("--id", help="The label table's id column.")
-    ] = "image_id",
-    policy: Annotated[
-        Literal["ignore", "positive", "negative"],
-        typer.Option(help="What uncertain labels count as."),
-    ] = "ignore",
-    per_patient: Annotated[
-        int | None, typer.Option(help="At most so many of one patient, labelled ones included.")
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option(help="SQL: only among images that fulfil it.")
-    ] = None,
-    selector: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="A trained selector (medselect)."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    key: Annotated[Path | None, typer.Option(help="The key file of the pseudonyms.")] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="Also show the picks on a contact sheet (PNG).")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    collection: Uri,
+    embedding: Embedding,
+    budget: Budget,
+    out: Out,
+    strategy: Named = None,
+    labelled: Labelled = None,
+    id_column: IdColumn = "image_id",
+    policy: Uncertain = "ignore",
+    per_patient: PerPatient = None,
+    where: Where = None,
+    selector: Weights = None,
+    seed: Seed = 0,
+    key: Key = None,
+    sheet: Sheet = None,
+    as_json: AsJson = False,
 ) -> None:
     """Choose which images a radiologist should label.
 
-    The worklist has a row per image, best first: its rank, id, patient (a pseudonym), score, and
-    why it was chosen. Labelled images are never chosen again.
+    The worklist has a row per image, best first: its rank, id, patient (a pseudonym), score,
+    and the reason. Labelled images are not chosen again.
     """
     from hilum.collection import open_collection
     from hilum.select import select as run

@@ -81,6 +81,7 @@ class Sample:
             "stratify": plan.stratify,
             "max_fpr": plan.max_fpr,
             "bins": plan.bins,
+            "statistics": list(plan.wanted()),
             "holm": plan.holm,
             "margin": plan.margin,
             "scored_without_truth": self.joined.without_truth,
