@@ -1,7 +1,20 @@
 """Any table of scores against any table of truth: by id, by name, with intervals.
 
-`assess` joins the tables and is the way in; `metrics` holds the statistics, `intervals` the
-resampling, `result` what comes out; `repeats` averages several draws of one experiment.
+`assess` is the way in and `result` what comes out. Between them, lowest first:
+
+* what is measured of one finding, for any weighting of the patients: `ranking` (AUROC, average
+  precision), `decisions` (F1, MCC, rates), `calibration` (Brier score, calibration error),
+  `agreement` (kappa); `metrics` has them as plain functions, `curves` the points of the curves;
+* what is said of its uncertainty: `draws` (resamples of patients), `intervals`, `delong`,
+  `proportions`, `multiplicity`, `orh` (reader studies), `noninferiority`;
+* what is fitted beforehand: `rules` and `thresholds`, `calibrators` and `recalibration`, and the
+  guard in `tuning` that it was on other patients; `preparation` does both;
+* tables joined into a `sample`, resampled into a `rater`, and written as a `scorecard`; a `panel` of
+  readers with its `studies`, `subgroups`, `repeats` of one experiment.
+
+A new statistic is an instrument (`draws.Instrument`): how it is measured for many weightings at
+once, and its derivative by each patient's weight. Resampling, means, differences, readers and
+subgroups then come for nothing.
 """
 
 from hilum.evaluate.assess import compare, evaluate, read_pair
