@@ -9,8 +9,8 @@
   `proportions`, `multiplicity`, `orh` (reader studies), `noninferiority`;
 * what is fitted beforehand: `rules` and `thresholds`, `calibrators` and `recalibration`, and the
   guard in `tuning` that it was on other patients; `preparation` does both;
-* tables joined into a `sample`, resampled into a `rater`, and written as a `scorecard`; a `panel` of
-  readers with its `studies`, `subgroups`, `repeats` of one experiment.
+* tables joined into a `sample`, resampled into a `rater`, and written as a `scorecard`; a `panel`
+  of readers with its `studies`, `subgroups`, `repeats` of one experiment.
 
 A new statistic is an instrument (`draws.Instrument`): how it is measured for many weightings at
 once, and its derivative by each patient's weight. Resampling, means, differences, readers and
