@@ -15,6 +15,7 @@ from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.ingest import register as register_ingest
 from hilum.cli.phantom import register as register_phantom
 from hilum.cli.select import register as register_select
+from hilum.cli.selector import register as register_selector
 from hilum.cli.train import register as register_train
 from hilum.errors import HilumError, UsageError
 
@@ -31,6 +32,7 @@ register_demo(app)  # then in the order in which data flows
 register_phantom(app)
 register_ingest(app)
 register_train(app)
+register_selector(app)
 register_select(app)
 register_classify(app)
 register_evaluate(app)

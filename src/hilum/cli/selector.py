@@ -1,0 +1,188 @@
+"""`hilum selector`: learn which images to label, and see whether it pays."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.train import Device, Json, _settings
+
+selector_app = typer.Typer(
+    help="Learn which images to label, and compare.", no_args_is_help=True, rich_markup_mode="rich"
+)
+
+Embedding = Annotated[str, typer.Option(help="Name of the embedding to work on.")]
+Pool = Annotated[int, typer.Option(help="Images to choose from, in every task.")]
+Query = Annotated[int, typer.Option(help="Images a choice is judged on, in every task.")]
+Negatives = Annotated[
+    Literal["no finding", "rest"],
+    typer.Option(help="What negatives are: images of nothing, or all that lack the finding."),
+]
+Uncertain = Annotated[
+    Literal["ignore", "positive", "negative"],
+    typer.Option("--policy", help="What uncertain labels count as."),
+]
+Steps = Annotated[int | None, typer.Option(help="How long, in batches of tasks.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
+]
+HeldOut = Annotated[str, typer.Option(help="Findings never to train on, with commas between.")]
+Teach = Annotated[str, typer.Option("--train", help="Which images teach: a split, or SQL.")]
+Stop = Annotated[
+    str, typer.Option("--validate", help="Which images decide when to stop: a split, or SQL.")
+]
+Read = Annotated[
+    Literal["ignore", "positive", "negative"] | None,
+    typer.Option(help="What uncertain labels count as; ignore, or positive for medselect."),
+]
+Layout = Annotated[
+    Literal["collection", "medselect"],
+    typer.Option(help="medselect: the original's own CSV and HDF5 files."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(selector_app, name="selector")
+
+
+@selector_app.command()
+def train(
+    collection: Annotated[
+        str, typer.Argument(help="A collection; with --layout medselect a folder of its files.")
+    ],
+    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
+    embedding: Annotated[
+        str | None, typer.Option(help="Name of the embedding (of a collection).")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="policy, relaxed or medselect-2021.")] = "policy",
+    layout: Layout = "collection",
+    held_out: HeldOut = "",
+    pool: Pool = 1000,
+    query: Query = 100,
+    prevalence: Annotated[float, typer.Option(help="Share of a pool with the finding.")] = 0.5,
+    negatives: Negatives = "no finding",
+    train_: Teach = "train",
+    validate: Stop = "val",
+    policy: Read = None,
+    steps: Steps = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    set_: Changes = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a selector on tasks cut from images whose labels are known.
+
+    It is written to RUN/selector.safetensors, for `hilum select --selector` and `hilum selector
+    test`. A run that was stopped goes on where it was when the same command is given again.
+    """
+    from hilum.collection import open_collection
+    from hilum.select.selector_trial import teach_from_files, teach_on
+    from hilum.select.task_plan import TaskPlan
+
+    plan = TaskPlan(pool, query, prevalence, negatives, held_out=_names(held_out))
+    changes = {"steps": steps, "seed": seed}
+    given = {name: value for name, value in changes.items() if value is not None}
+    given |= _settings(set_ or [])
+    with progress_bar("selector") as progress:
+        if layout == "medselect":
+            teach_from_files(
+                collection, run, recipe, plan, policy or "positive",
+                device=device, progress=progress, **given,
+            )  # fmt: skip
+        else:
+            if embedding is None:
+                raise typer.BadParameter("a collection needs --embedding", param_hint="--embedding")
+            teach_on(
+                open_collection(collection), embedding, run, recipe, plan, train=train_,
+                validation=validate, policy=policy or "ignore", device=device, progress=progress,
+                **given,
+            )  # fmt: skip
+    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+        return
+    metrics = _metrics(run)
+    weights = run / "selector.safetensors"
+    emit(
+        {"run": str(run), "weights": str(weights), "recipe": recipe, "metrics": metrics},
+        as_json=as_json,
+        text=f"{weights}: validation AUROC {metrics['best']:.3f} after step {metrics['best_step']}",
+    )
+
+
+@selector_app.command("test")
+def try_(
+    collection: Annotated[str, typer.Argument(help="A collection with labels and embeddings.")],
+    embedding: Embedding,
+    selector: Annotated[
+        Path, typer.Option(exists=True, help="A trained selector: a run or its weights.")
+    ],
+    out: Annotated[Path, typer.Option(help="A folder for comparison.json, .csv and .txt.")],
+    original: Annotated[
+        Path | None, typer.Option(exists=True, help="A run of the recipe medselect-2021.")
+    ] = None,
+    strategies: Annotated[
+        str, typer.Option(help="Which others, with commas between; all that need no labels.")
+    ] = "",
+    budgets: Annotated[str, typer.Option(help="How many to label.")] = "10,20,40,80",
+    prevalences: Annotated[str, typer.Option(help="Shares of a pool.")] = "0.5,0.2,0.05",
+    tasks: Annotated[int, typer.Option(help="Of each finding, at each prevalence.")] = 100,
+    pool: Pool = 1000,
+    query: Query = 100,
+    negatives: Negatives = "no finding",
+    findings: Annotated[
+        str, typer.Option(help="Which, with commas between; '' takes all but No Finding.")
+    ] = "",
+    where: Annotated[str, typer.Option(help="Which images: a split, or SQL.")] = "test",
+    external: Annotated[
+        bool, typer.Option("--external", help="The selector has seen no patient of these.")
+    ] = False,
+    policy: Uncertain = "ignore",
+    resamples: Annotated[int, typer.Option(help="Of patients, for the intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare a selector with every other strategy, on the same tasks of test patients.
+
+    Findings that the selector was trained on and findings that it was not are told apart. No
+    patient who taught it may be among the tested.
+    """
+    from hilum.collection import open_collection
+    from hilum.select import comparison_files
+    from hilum.select.selector_trial import try_selector
+    from hilum.select.task_plan import TaskPlan
+
+    with progress_bar("test") as progress:
+        found = try_selector(
+            open_collection(collection), embedding, selector,
+            original=original, strategies=_names(strategies) or None, where=where,
+            findings=_names(findings), external=external, policy=policy, progress=progress,
+            budgets=tuple(map(int, _numbers(budgets, "--budgets", int))),
+            prevalences=_numbers(prevalences, "--prevalences", float), tasks=tasks,
+            plan=TaskPlan(pool, query, negatives=negatives), resamples=resamples, seed=seed,
+        )  # fmt: skip
+    for path in comparison_files.save(found, out):
+        note(str(path))
+    emit(comparison_files.as_json(found), as_json=as_json, text=comparison_files.as_text(found))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(text: str, option: str, kind: type[int] | type[float]) -> tuple[float, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers with commas between", param_hint=option
+        ) from None
+
+
+def _metrics(run: Path) -> dict[str, Any]:
+    import json
+
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    return metrics

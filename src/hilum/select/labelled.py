@@ -1,0 +1,114 @@
+"""From a collection to images with vectors and labels, and whom a selector has seen of it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from hilum.collection.splits import SPLITS
+from hilum.errors import LeakError, UsageError
+from hilum.findings import Policy
+from hilum.select.medselect_files import LabelledVectors
+from hilum.select.pool import Floats
+from hilum.select.tasks import refuse_unusable
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
+
+TRAINED_ON = ("train", "validation")
+"""Keys of a selector's provenance that hold, as SQL, which images taught it."""
+
+
+def condition(where: str) -> str:
+    """Return SQL for some images: the name of a split, or SQL itself.
+
+    >>> condition("test")
+    "split = 'test'"
+    """
+    return f"split = '{where}'" if where in SPLITS else where
+
+
+def labelled_vectors(
+    collection: "Collection", embedding: str, where: str, policy: Policy = "ignore"
+) -> LabelledVectors:
+    """Read a part of a collection for a selector's training or test.
+
+    Parameters
+    ----------
+    where
+        The name of a split, or SQL.
+    policy
+        What an uncertain label counts as: ``"ignore"``, ``"positive"`` or ``"negative"``.
+
+    Raises
+    ------
+    CollectionError
+        If there is no such embedding, images have no vector, or `where` cannot be evaluated.
+    UsageError
+        If no image fulfils `where`, a vector is zero or not finite, or the policy decides nothing.
+    """
+    if policy == "keep":
+        raise UsageError("choose what an uncertain label counts as: ignore, positive or negative")
+    view = collection.where(condition(where))
+    if not len(view):
+        raise UsageError(f"no image of {collection.uri} fulfils {condition(where)!r}")
+    ids, vectors = view.vectors(embedding)
+    refuse_unusable(vectors, ids)
+    table = view.labels(policy=policy)
+    about = view.table(["age", "sex", "view"])
+    return LabelledVectors(
+        ids=ids,
+        vectors=vectors,
+        findings=table.findings,
+        labels=table.values,
+        patients=tuple(map(str, table.extra["patient_id"])),
+        age=_column(about, pl.col("age")),
+        female=_column(about, pl.col("sex").replace_strict({"F": 1, "M": 0}, default=None)),
+        frontal=_column(
+            about, pl.col("view").replace_strict({"PA": 1, "AP": 1, "LATERAL": 0}, default=None)
+        ),
+    )
+
+
+def refuse_seen_patients(
+    collection: "Collection", where: str, provenance: Mapping[str, Any]
+) -> None:
+    """Make sure that a selector is tested on patients who did not teach it.
+
+    A split is a property of the patient, so the splits that a selector was trained on name its
+    patients, here and in a copy of the collection.
+
+    Parameters
+    ----------
+    where
+        Which images it is tested on.
+    provenance
+        Of the selector.
+
+    Raises
+    ------
+    LeakError
+        If a patient is on both sides, or the selector does not say which images taught it.
+    CollectionError
+        If a condition cannot be evaluated here.
+    """
+    taught = [str(provenance[key]) for key in TRAINED_ON if provenance.get(key)]
+    if len(taught) < len(TRAINED_ON):
+        raise LeakError(
+            "this selector does not say which images of a collection taught it, so they cannot be "
+            "kept out of its test; say --external if it has seen none of these patients"
+        )
+    tested = set(collection.where(condition(where)).table(["patient_id"])["patient_id"])
+    for part in taught:
+        seen = set(collection.where(condition(part)).table(["patient_id"])["patient_id"])
+        if shared := sorted(tested & seen):
+            raise LeakError(
+                f"{len(shared)} of {len(tested)} patients ({', '.join(shared[:3])}) fulfil "
+                f"{condition(part)!r}, which the selector was trained on: test it on others, such "
+                "as the split test, or say --external if it has never seen this collection"
+            )
+
+
+def _column(about: pl.DataFrame, column: pl.Expr) -> Floats:
+    return about.select(column.cast(pl.Float64).fill_null(np.nan)).to_series().to_numpy()

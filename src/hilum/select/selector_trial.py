@@ -1,0 +1,238 @@
+"""A selector's school and its trial, on a collection: `hilum selector train` and `test`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hilum.errors import UsageError
+from hilum.findings import Policy
+from hilum.progress import Progress
+from hilum.select.comparison import Comparison, Design, compare_strategies
+from hilum.select.contenders import (
+    ORIGINAL,
+    SELECTOR,
+    Contender,
+    by_original,
+    by_selector,
+    without_labels,
+)
+from hilum.select.labelled import condition, labelled_vectors, refuse_seen_patients
+from hilum.select.medselect_files import LabelledVectors, read_folder
+from hilum.select.original_run import RECIPE, Original, load_original, train_original
+from hilum.select.selector import SetSelector, load_selector
+from hilum.select.selector_run import FILE_NAME, RECIPES, train_selector
+from hilum.select.task_plan import TaskPlan, named, split_findings
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
+
+
+def teach(
+    data: LabelledVectors,
+    judged: LabelledVectors,
+    run: str | Path,
+    recipe: str = "policy",
+    plan: TaskPlan | None = None,
+    *,
+    encoder: str = "",
+    device: str = "auto",
+    progress: Progress | None = None,
+    about: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> SetSelector | Original:
+    """Train a selector of any recipe.
+
+    Parameters
+    ----------
+    data, judged
+        Images of training patients, and of others that decide which weights are kept.
+    run
+        A folder, new or of the same run.
+    recipe
+        A name of `hilum.select.selector_run.RECIPES`, or ``"medselect-2021"``.
+    plan
+        What tasks look like.
+    encoder, device, about, changes
+        As in `hilum.select.selector_run.train_selector`.
+
+    Raises
+    ------
+    LeakError
+        If a patient is on both sides.
+    UsageError, RunError
+        If the recipe, a field of it or the run cannot be used, or a finding is too rare.
+    """
+    if recipe not in (*RECIPES, RECIPE):
+        raise UsageError(f"no recipe {recipe!r}; choose from {', '.join((*RECIPES, RECIPE))}")
+    if recipe == RECIPE:
+        return train_original(
+            data, judged, run, plan,
+            encoder=encoder, device=device, progress=progress, about=about, **changes,
+        )  # fmt: skip
+    seed = int(changes.get("seed", 0))
+    return train_selector(
+        data.tasks(plan, seed), judged.tasks(plan, seed + 1), run, recipe,
+        encoder=encoder, device=device, progress=progress, about=about, **changes,
+    )  # fmt: skip
+
+
+def teach_on(
+    collection: "Collection",
+    embedding: str,
+    run: str | Path,
+    recipe: str = "policy",
+    plan: TaskPlan | None = None,
+    *,
+    train: str = "train",
+    validation: str = "val",
+    policy: Policy = "ignore",
+    device: str = "auto",
+    progress: Progress | None = None,
+    **changes: Any,
+) -> SetSelector | Original:
+    """Train a selector on a collection.
+
+    Parameters
+    ----------
+    embedding
+        What it looks at. The weights hold the fingerprint of its encoder.
+    train, validation
+        Names of splits, or SQL. The weights hold these too, so that no one is tested who taught.
+    policy
+        What an uncertain label counts as: ``"ignore"``, ``"positive"`` or ``"negative"``.
+
+    Other parameters, and errors, as in `teach` and `hilum.select.labelled.labelled_vectors`.
+    """
+    data, judged = (
+        labelled_vectors(collection, embedding, where, policy) for where in (train, validation)
+    )
+    return teach(
+        data, judged, run, recipe, plan,
+        encoder=collection.embeddings[embedding].fingerprint, device=device, progress=progress,
+        about={
+            "embedding": embedding,
+            "train": condition(train),
+            "validation": condition(validation),
+            "policy": policy,
+        },
+        **changes,
+    )  # fmt: skip
+
+
+def teach_from_files(
+    folder: str | Path, run: str | Path, recipe: str = "policy", plan: TaskPlan | None = None,
+    policy: Policy = "positive", **more: Any,
+) -> SetSelector | Original:  # fmt: skip
+    """Train a selector on MedSelect's own inputs, as `hilum export --to medselect` writes them.
+
+    Parameters
+    ----------
+    folder
+        With `meta_train` and `meta_val` in it.
+
+    Other parameters, and errors, as in `teach` and `hilum.select.medselect_files.read_folder`.
+    """
+    parts = read_folder(folder, policy)
+    if missing := {"train", "val"} - set(parts):
+        raise UsageError(
+            f"{folder}: training needs meta_train and meta_val; there is nothing for "
+            f"{' and '.join(sorted(missing))}"
+        )
+    about = {"layout": "medselect", "policy": policy}
+    return teach(parts["train"], parts["val"], run, recipe, plan, about=about, **more)
+
+
+def try_selector(
+    collection: "Collection",
+    embedding: str,
+    selector: str | Path,
+    *,
+    original: str | Path | None = None,
+    strategies: Sequence[str] | None = None,
+    where: str = "test",
+    findings: Sequence[str] = (),
+    external: bool = False,
+    policy: Policy = "ignore",
+    progress: Progress | None = None,
+    **design: Any,
+) -> Comparison:
+    """Compare a trained selector with the strategies that need no labels.
+
+    Parameters
+    ----------
+    selector, original
+        Runs or weights files: a selector, and MedSelect of 2021 if there is one.
+    strategies
+        Names of `STRATEGIES`; all that need no labels if None.
+    where
+        Which images: the name of a split, or SQL.
+    findings
+        What to ask about; all but No Finding if empty.
+    external
+        Say that the selectors have never seen a patient of this collection, which is otherwise
+        checked by split.
+    policy
+        What an uncertain label counts as.
+    design
+        Other fields of `Design`.
+
+    Raises
+    ------
+    LeakError
+        If a tested patient taught a selector.
+    UsageError
+        If a selector was trained on another encoder's embeddings, or as in `compare_strategies`.
+    WeightsError
+        If a file is none of these.
+    CollectionError
+        If the collection lacks what is asked for.
+    """
+    data = labelled_vectors(collection, embedding, where, policy)
+    ours = load_selector(weights_of(selector))
+    theirs = None if original is None else load_original(weights_of(original))
+    encoder, dim = collection.embeddings[embedding].fingerprint, data.vectors.shape[1]
+    for path, one in ((selector, ours.spec), (original, theirs)):
+        if one is not None:
+            _refuse_other_embeddings(str(path), one.encoder, one.dim, encoder, dim)
+            if not external:
+                refuse_seen_patients(collection, where, one.provenance)
+    contenders: dict[str, Contender] = {SELECTOR: by_selector(ours)}
+    seed = int(design.get("seed", 0))
+    if theirs is not None:
+        contenders[ORIGINAL] = by_original(theirs, theirs.columns(data), seed)
+    contenders |= without_labels(strategies, seed)
+    asked = tuple(named(name, data.findings) for name in findings)
+    asked = asked or split_findings(data.findings, ())[0]
+    seen = tuple(name for name in asked if name in ours.spec.findings)
+    unseen = tuple(name for name in asked if name not in seen)
+    about = {
+        "embedding": embedding, "encoder": encoder, "where": condition(where), "policy": policy,
+        "external": external, "recipe": ours.spec.recipe, "trained": dict(ours.spec.provenance),
+        "trained_pool": ours.spec.pool, "held_out": list(ours.spec.held_out),
+        "original_budget": None if theirs is None else theirs.budget,
+    }  # fmt: skip
+    return compare_strategies(
+        data, contenders, Design(seen=seen, unseen=unseen, **design), about=about,
+        progress=progress,
+    )  # fmt: skip
+
+
+def weights_of(path: str | Path) -> Path:
+    """Return the weights file of a run, or the file itself."""
+    path = Path(path)
+    return path / FILE_NAME if path.is_dir() else path
+
+
+def _refuse_other_embeddings(
+    path: str, trained: str, trained_dim: int, encoder: str, dim: int
+) -> None:
+    if trained and encoder and trained != encoder:
+        raise UsageError(
+            f"{path} was trained on embeddings of the encoder {trained[:12]}…, these are of "
+            f"{encoder[:12]}…: embed the images with that encoder, or train a selector for these"
+        )
+    if trained_dim != dim:
+        raise UsageError(
+            f"{path} was trained on embeddings of {trained_dim} numbers, these have {dim}: they "
+            "are another encoder's"
+        )
