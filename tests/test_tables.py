@@ -52,7 +52,7 @@ def test_a_prefix_tells_findings_from_other_columns(tmp_path: Path) -> None:
     [
         b"\xef\xbb\xbfimage_id,Edema\r\na,1\r\n\r\nb,0\r\n",
         b'"image_id","Edema"\n"a","1"\n"b"," 0 "',
-        gzip.compress(b"image_id,Edema\na,1\nb,0\n"),
+        gzip.compress(b"image_id,Edema\na,1\nb,0\n", mtime=0),
     ],
     ids=["byte-order mark and blank line", "quotes and no last newline", "gzip"],
 )
@@ -85,7 +85,7 @@ def test_csv_as_other_programs_write_it(tmp_path: Path, text: bytes) -> None:
         ("image_id,Edema\na,1\nb,1,0\n", r"csv:3: expected 2 cells as in the header, got 3"),
         (b"image_id,Edema\n\xff\xfe,1\n", r"not a CSV file in UTF-8"),
         (b"\x1f\x8b\x08broken", r"table\.csv: cannot be read"),
-        (gzip.compress(b"image_id,Edema\na,1\n")[:-9], r"table\.csv: cannot be read"),
+        (gzip.compress(b"image_id,Edema\na,1\n", mtime=0)[:-9], r"table\.csv: cannot be read"),
     ],
 )
 def test_a_wrong_table_is_refused_where_it_is_wrong(
