@@ -118,7 +118,7 @@ def test_picks_have_the_form_that_is_promised(name: str) -> None:
 def test_one_seed_gives_one_list_and_nothing_global_is_touched(name: str) -> None:
     pool = pool_of(vectors_of(1), LABELLED)
     pool.vectors.setflags(write=False)
-    pool.known.setflags(write=False)
+    pool.labels.setflags(write=False)
     before = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
     first, second = pick(name, pool, 9, seed=5), pick(name, pool, 9, seed=5)
     after = np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
@@ -282,7 +282,7 @@ def test_a_pool_that_does_not_fit_together_is_refused(
 ) -> None:
     whole: dict[str, Any] = {"vectors": np.ones((4, 2), np.float32), "ids": tuple("abcd")}
     if message is None:
-        assert Pool(**{**whole, **change}).known.shape == (1, 0)
+        assert Pool(**{**whole, **change}).labels.shape == (1, 0)
         return
     with pytest.raises(UsageError, match=message):
         Pool(**{**whole, **change})

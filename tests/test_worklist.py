@@ -115,9 +115,9 @@ def test_uncertain_labels_are_labels_and_empty_rows_are_none(
     assert found.ids == (IDS[3], IDS[6])
     (pool,) = seen
     assert pool.labelled.tolist() == [0, 1, 2, 4, 5]
-    np.testing.assert_array_equal(pool.known[:, 0], [1, 0, np.nan, 1, 0])
+    np.testing.assert_array_equal(pool.labels[:, 0], [1, 0, np.nan, 1, 0])
     select(collection, "moco", 2, "spy", labelled=LABELS, policy="positive", key_file=key_file)
-    np.testing.assert_array_equal(seen[1].known[:, 0], [1, 0, 1, 1, 0])
+    np.testing.assert_array_equal(seen[1].labels[:, 0], [1, 0, 1, 1, 0])
 
 
 def test_labels_may_come_from_a_file(
@@ -179,20 +179,20 @@ def test_strategies_learn_from_the_labels(
         select(collection, "moco", 3, name, labelled=one_class, key_file=key_file)
 
 
-def test_medselect_is_asked_for_by_its_weights(
+def test_medselect_is_asked_for_by_its_weights_and_told_the_encoder(
     collection: Collection, seen: list[Pool], key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Any] = []
+    asked: list[tuple[Any, ...]] = []
 
-    def selector_strategy(path: Any) -> Strategy:
-        asked.append(path)
+    def selector_strategy(*given: Any) -> Strategy:
+        asked.append(given)
         return STRATEGIES["spy"]
 
     fake = SimpleNamespace(selector_strategy=selector_strategy)
-    monkeypatch.setitem(sys.modules, "hilum.select.selector", fake)
+    monkeypatch.setitem(sys.modules, "hilum.select.selector_run", fake)
     found = select(collection, "moco", 1, selector="s.safetensors", key_file=key_file)
     assert found.strategy == "medselect"
-    assert asked == ["s.safetensors"]
+    assert asked == [("s.safetensors", INFO.fingerprint)]
 
 
 # --------------------------------------------------------------------------- refusals

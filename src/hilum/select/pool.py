@@ -32,7 +32,7 @@ class Pool:
     labelled : (m,)
         Rows that have labels; no strategy picks them again.
     labels : (m, n_findings)
-        1, 0 or NaN (unknown), a row per labelled image.
+        1, 0 or NaN (unknown), a row per labelled image; empty where no strategy is to learn.
     findings : (n_findings,)
         What the columns of labels are called; numbered if not given.
     age, sex, frontal : (n,)
@@ -50,7 +50,7 @@ class Pool:
     ids: tuple[str, ...]
     patients: Rows | None = None
     labelled: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    labels: Floats | None = None
+    labels: Floats = field(default_factory=lambda: np.empty((0, 0)))
     findings: tuple[str, ...] = ()
     age: Vectors | None = None
     sex: Vectors | None = None
@@ -59,25 +59,21 @@ class Pool:
     def __post_init__(self) -> None:
         vectors = np.asarray(self.vectors, dtype=np.float32)
         labelled = np.asarray(self.labelled, dtype=np.int64)
-        labels = np.empty((len(labelled), 0)) if self.labels is None else self.labels
+        labels = np.asarray(self.labels, dtype=np.float64)
+        if not labels.size and len(labels) != len(labelled):
+            labels = np.empty((len(labelled), 0))
         object.__setattr__(self, "vectors", vectors)
         object.__setattr__(self, "labelled", labelled)
-        object.__setattr__(self, "labels", np.asarray(labels, dtype=np.float64))
+        object.__setattr__(self, "labels", labels)
         self._check_shapes()
         self._check_labels()
         if not self.findings:
-            names = tuple(f"finding {at + 1}" for at in range(self.known.shape[1]))
+            names = tuple(f"finding {at + 1}" for at in range(self.labels.shape[1]))
             object.__setattr__(self, "findings", names)
         _check_vectors(vectors, self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def known(self) -> Floats:
-        """The labels (m, n_findings); no column where there are none."""
-        assert self.labels is not None
-        return self.labels
 
     def _check_shapes(self) -> None:
         if self.vectors.ndim != 2 or not len(self.ids) or len(self.vectors) != len(self.ids):
@@ -100,15 +96,15 @@ class Pool:
                              f"got {rows.min()} to {rows.max()}")  # fmt: skip
         if np.unique(rows).size != rows.size:
             raise UsageError("a labelled row is there twice; give each image one row of labels")
-        if self.known.ndim != 2 or len(self.known) != rows.size:
+        if self.labels.ndim != 2 or len(self.labels) != rows.size:
             raise UsageError(
                 f"labels must be (n_labelled, n_findings) with {rows.size} rows; "
-                f"got shape {self.known.shape}"
+                f"got shape {self.labels.shape}"
             )
-        named, columns = len(self.findings), self.known.shape[1]
+        named, columns = len(self.findings), self.labels.shape[1]
         if named and named != columns:
             raise UsageError(f"{named} findings are named for {columns} columns of labels")
-        if not np.isin(self.known[~np.isnan(self.known)], (0, 1)).all():
+        if not np.isin(self.labels[~np.isnan(self.labels)], (0, 1)).all():
             raise UsageError("labels must be 1, 0 or NaN: choose a policy for uncertain ones")
 
 

@@ -97,7 +97,7 @@ def log_odds(pool: Pool, strategy: str, rng: np.random.Generator) -> tuple[Float
     UsageError
         If no finding has both a positive and a negative label.
     """
-    positive, negative = ((pool.known == value).sum(axis=0) for value in (1, 0))
+    positive, negative = ((pool.labels == value).sum(axis=0) for value in (1, 0))
     usable = np.flatnonzero((positive > 0) & (negative > 0))
     if not usable.size:
         counts = zip(pool.findings, positive, negative, strict=True)
@@ -106,7 +106,7 @@ def log_odds(pool: Pool, strategy: str, rng: np.random.Generator) -> tuple[Float
             f"{strategy} learns from labels, and needs a finding with positive and negative ones; "
             f"got {got or 'no labels'}; choose a round by k-means, label it, and come back"
         )
-    labelled, labels = pool.vectors[pool.labelled], pool.known[:, usable]
+    labelled, labels = pool.vectors[pool.labelled], pool.labels[:, usable]
     found = linear_probe(pool.vectors, labelled, labels, seed=int(rng.integers(2**31)))
     return found.scores, tuple(pool.findings[column] for column in usable)
 

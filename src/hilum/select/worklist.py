@@ -119,14 +119,16 @@ def select(
     Raises
     ------
     UsageError
-        If there is no such strategy or policy, the budget is more than what is left, or labels
-        do not suffice for a strategy that learns from them.
+        If there is no such strategy or policy, the budget is more than what is left, labels
+        do not suffice for a strategy that learns from them, or the selector was trained on
+        another encoder's embeddings.
     TableError
         If a labelled id is not in the collection, or a label is not 1, 0, -1 or unknown.
     CollectionError
         If there is no such embedding, images have no vector, or `where` cannot be evaluated.
     """
-    name, chosen = _strategy(strategy, selector)
+    info = collection.embeddings.get(embedding)  # if there is none, `vectors` says so below
+    name, chosen = _strategy(strategy, selector, info.fingerprint if info else "")
     if policy == "keep":
         raise UsageError("choose what an uncertain label counts as: ignore, positive or negative")
     key = load_key(key_file)
@@ -143,7 +145,7 @@ def select(
     )
 
 
-def _strategy(name: str | None, selector: str | Path | None) -> tuple[str, Strategy]:
+def _strategy(name: str | None, selector: str | Path | None, encoder: str) -> tuple[str, Strategy]:
     name = name or (DEFAULT_STRATEGY if selector is None else MEDSELECT)
     if name == MEDSELECT:
         if selector is None:
@@ -151,11 +153,9 @@ def _strategy(name: str | None, selector: str | Path | None) -> tuple[str, Strat
                 "medselect needs the weights of a trained selector (--selector FILE); "
                 "train one with: hilum selector train"
             )
-        from hilum.select.selector import (  # type: ignore[attr-defined, unused-ignore]
-            selector_strategy,
-        )
+        from hilum.select.selector_run import selector_strategy
 
-        return name, selector_strategy(selector)
+        return name, selector_strategy(selector, encoder)
     if selector is not None:
         raise UsageError(f"a selector is for the strategy medselect, not for {name}")
     if name not in STRATEGIES:
