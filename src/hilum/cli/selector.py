@@ -8,6 +8,7 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.train import Device, Json, _settings
+from hilum.errors import UsageError
 
 selector_app = typer.Typer(
     help="Learn which images to label, and compare.", no_args_is_help=True, rich_markup_mode="rich"
@@ -95,7 +96,7 @@ def train(
             )  # fmt: skip
         else:
             if embedding is None:
-                raise typer.BadParameter("a collection needs --embedding", param_hint="--embedding")
+                raise UsageError("a collection needs --embedding NAME")
             teach_on(
                 open_collection(collection), embedding, run, recipe, plan, train=train_,
                 validation=validate, policy=policy or "ignore", device=device, progress=progress,
@@ -176,8 +177,8 @@ def _numbers(text: str, option: str, kind: type[int] | type[float]) -> tuple[flo
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a list of numbers with commas between", param_hint=option
+        raise UsageError(
+            f"{option}: {text!r} is not a list of numbers with commas between"
         ) from None
 
 

@@ -92,6 +92,7 @@ def train_original(
     data: LabelledVectors,
     judged: LabelledVectors,
     run: str | Path,
+    /,
     plan: TaskPlan | None = None,
     *,
     encoder: str = "",

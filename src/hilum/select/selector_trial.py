@@ -31,6 +31,7 @@ def teach(
     data: LabelledVectors,
     judged: LabelledVectors,
     run: str | Path,
+    /,  # `judged` is a field of a recipe as well
     recipe: str = "policy",
     plan: TaskPlan | None = None,
     *,
