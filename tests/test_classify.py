@@ -283,7 +283,7 @@ def test_unknown_options_are_refused(options: dict[str, Any], message: str) -> N
 def test_the_command_writes_scores_and_says_what_they_lack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hilum.cli import evaluate as commands
+    from hilum.cli import classify as commands
 
     app = typer.Typer()
     commands.register(app)
@@ -291,7 +291,7 @@ def test_the_command_writes_scores_and_says_what_they_lack(
     write_table(LABELS, tmp_path / "labels.csv", "Study")
     files = ["--labels", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "scores.csv")]
     options = ["--embedding", "moco", "--method", "cosine", "--id", "Study", "--json"]
-    result = CliRunner().invoke(app, ["classify", "chest.lance", *files, *options])
+    result = CliRunner().invoke(app, ["chest.lance", *files, *options])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["images"] == 2
     assert result.stderr == "Mass: no labelled image\n"
