@@ -250,6 +250,29 @@ def test_who_says_external_may_test_on_all_of_a_collection(
     assert json.loads(capsys.readouterr().out)["images"] == 400
 
 
+# -------------------------------------------------------------------------------- analyse
+
+
+def test_what_is_selected_is_described(
+    collection: Collection, runs: tuple[Path, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    words = ("analyse", collection.uri, "--embedding", "moco", "--selector", str(runs[0]),
+             "--original", str(runs[1]), "--budget", "4", "--tasks", "5", *PLAN)  # fmt: skip
+    assert run(monkeypatch, *words, "--out", str(tmp_path / "out")) == 0
+    said = capsys.readouterr()
+    assert said.out == (tmp_path / "out" / "analysis.txt").read_text()
+    assert "4 of 10 selected, 50% positive, 5 tasks for each finding." in said.out
+    assert run(monkeypatch, *words, "--out", str(tmp_path / "out"), "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["strategies"] == ["medselect", "medselect-2021", "random", "k-medoids"]
+    found = {(row["findings"], row["measure"]) for row in document["results"]}
+    assert {("seen findings", "age_w1"), ("unseen findings", "has Edema")} <= found
+    assert run(monkeypatch, *words, "--out", str(tmp_path / "no"), "--strategies", "k-means") == 2
+    assert "an analysis needs the strategy random" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
 # -------------------------------------------------------------------------------- its parts
 
 

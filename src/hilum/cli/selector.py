@@ -43,6 +43,22 @@ Layout = Annotated[
     Literal["collection", "medselect"],
     typer.Option(help="medselect: the original's own CSV and HDF5 files."),
 ]
+Labelled = Annotated[str, typer.Argument(help="A collection with labels and embeddings.")]
+Selector = Annotated[
+    Path, typer.Option(exists=True, help="A trained selector: a run or its weights.")
+]
+OriginalRun = Annotated[
+    Path | None, typer.Option(exists=True, help="A run of the recipe medselect-2021.")
+]
+PerFinding = Annotated[int, typer.Option(help="Of each finding, at each prevalence.")]
+Asked = Annotated[
+    str, typer.Option(help="Which, with commas between; '' takes all but No Finding.")
+]
+Where = Annotated[str, typer.Option(help="Which images: a split, or SQL.")]
+External = Annotated[
+    bool, typer.Option("--external", help="The selector has seen no patient of these.")
+]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -115,34 +131,26 @@ def train(
 
 @selector_app.command("test")
 def try_(
-    collection: Annotated[str, typer.Argument(help="A collection with labels and embeddings.")],
+    collection: Labelled,
     embedding: Embedding,
-    selector: Annotated[
-        Path, typer.Option(exists=True, help="A trained selector: a run or its weights.")
-    ],
+    selector: Selector,
     out: Annotated[Path, typer.Option(help="A folder for comparison.json, .csv and .txt.")],
-    original: Annotated[
-        Path | None, typer.Option(exists=True, help="A run of the recipe medselect-2021.")
-    ] = None,
+    original: OriginalRun = None,
     strategies: Annotated[
         str, typer.Option(help="Which others, with commas between; all that need no labels.")
     ] = "",
     budgets: Annotated[str, typer.Option(help="How many to label.")] = "10,20,40,80",
     prevalences: Annotated[str, typer.Option(help="Shares of a pool.")] = "0.5,0.2,0.05",
-    tasks: Annotated[int, typer.Option(help="Of each finding, at each prevalence.")] = 100,
+    tasks: PerFinding = 100,
     pool: Pool = 1000,
     query: Query = 100,
     negatives: Negatives = "no finding",
-    findings: Annotated[
-        str, typer.Option(help="Which, with commas between; '' takes all but No Finding.")
-    ] = "",
-    where: Annotated[str, typer.Option(help="Which images: a split, or SQL.")] = "test",
-    external: Annotated[
-        bool, typer.Option("--external", help="The selector has seen no patient of these.")
-    ] = False,
+    findings: Asked = "",
+    where: Where = "test",
+    external: External = False,
     policy: Uncertain = "ignore",
     resamples: Annotated[int, typer.Option(help="Of patients, for the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Compare a selector with every other strategy, on the same tasks of test patients.
@@ -152,21 +160,71 @@ def try_(
     """
     from hilum.collection import open_collection
     from hilum.select import comparison_files
-    from hilum.select.selector_trial import try_selector
+    from hilum.select.selector_trial import prepare_trial, try_selector
     from hilum.select.task_plan import TaskPlan
 
+    trial = prepare_trial(
+        open_collection(collection), embedding, selector, original=original,
+        strategies=_names(strategies) or None, where=where, findings=_names(findings),
+        external=external, policy=policy, seed=seed,
+    )  # fmt: skip
     with progress_bar("test") as progress:
         found = try_selector(
-            open_collection(collection), embedding, selector,
-            original=original, strategies=_names(strategies) or None, where=where,
-            findings=_names(findings), external=external, policy=policy, progress=progress,
-            budgets=tuple(map(int, _numbers(budgets, "--budgets", int))),
+            trial, progress=progress, budgets=tuple(map(int, _numbers(budgets, "--budgets", int))),
             prevalences=_numbers(prevalences, "--prevalences", float), tasks=tasks,
             plan=TaskPlan(pool, query, negatives=negatives), resamples=resamples, seed=seed,
         )  # fmt: skip
     for path in comparison_files.save(found, out):
         note(str(path))
     emit(comparison_files.as_json(found), as_json=as_json, text=comparison_files.as_text(found))
+
+
+@selector_app.command()
+def analyse(
+    collection: Labelled,
+    embedding: Embedding,
+    selector: Selector,
+    out: Annotated[Path, typer.Option(help="A folder for analysis.json, .csv and .txt.")],
+    original: OriginalRun = None,
+    strategies: Annotated[
+        str, typer.Option(help="Which others, with commas between; random is among them.")
+    ] = "random,k-medoids",
+    budget: Annotated[int, typer.Option(help="How many to label.")] = 20,
+    prevalence: Annotated[float, typer.Option(help="Share of a pool with the finding.")] = 0.5,
+    tasks: PerFinding = 100,
+    pool: Pool = 1000,
+    query: Query = 100,
+    negatives: Negatives = "no finding",
+    findings: Asked = "",
+    where: Where = "test",
+    external: External = False,
+    policy: Uncertain = "ignore",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Describe what a selector selects, beside what others do.
+
+    How far apart the images are, how that differs from a random selection, and the age, sex, view
+    and findings of those selected.
+    """
+    from hilum.collection import open_collection
+    from hilum.select import analysis_files
+    from hilum.select.selector_trial import analyse_selector, prepare_trial
+    from hilum.select.task_plan import TaskPlan
+
+    trial = prepare_trial(
+        open_collection(collection), embedding, selector, original=original,
+        strategies=_names(strategies), where=where, findings=_names(findings),
+        external=external, policy=policy, seed=seed,
+    )  # fmt: skip
+    with progress_bar("analyse") as progress:
+        found = analyse_selector(
+            trial, progress=progress, budgets=(budget,), prevalences=(prevalence,), tasks=tasks,
+            plan=TaskPlan(pool, query, negatives=negatives), seed=seed,
+        )  # fmt: skip
+    for path in analysis_files.save(found, out):
+        note(str(path))
+    emit(analysis_files.as_json(found), as_json=as_json, text=analysis_files.as_text(found))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -243,15 +243,9 @@ def compare_strategies(
         One that is too rare at some is left out there; `Comparison.left_out` says why.
     """
     reference = selected_first(contenders)
-    refuse_unusable(data.vectors, data.ids)
-    design = replace(
-        design,
-        seen=tuple(named(name, data.findings) for name in design.seen),
-        unseen=tuple(named(name, data.findings) for name in design.unseen),
-    )
     people, owner = np.unique(np.array(data.patients), return_inverse=True)
     counts = draw_patients(len(people), design.resamples, seed=_mixed(design.seed))
-    sources, left_out = _sources(data, design)
+    sources, left_out = sources_of(data, design)
     shape = (len(design.prevalences), len(design.findings), len(design.budgets), len(contenders))
     auroc = np.full((*shape, design.tasks), np.nan)
     resampled = np.full((*shape, design.resamples), np.nan)
@@ -268,29 +262,42 @@ def compare_strategies(
     )  # fmt: skip
 
 
-def _mixed(seed: int) -> int:
-    return int(np.random.SeedSequence([seed, _PATIENTS]).generate_state(1, np.uint64)[0])
-
-
-def _sources(
+def sources_of(
     data: LabelledVectors, design: Design
 ) -> tuple[dict[tuple[int, int], TaskSource], dict[tuple[float, str], str]]:
-    """Return tasks by positions of prevalence and finding, and why some are not there."""
+    """Prepare the tasks of a design.
+
+    Returns
+    -------
+    By positions of prevalence and finding the tasks, and by prevalence and finding the reason
+    why there are none, as where a finding is too rare.
+
+    Raises
+    ------
+    UsageError
+        If a vector is of no use, there is no such finding, or there are no tasks at all.
+    """
+    refuse_unusable(data.vectors, data.ids)
+    findings = [named(name, data.findings) for name in design.findings]
     found: dict[tuple[int, int], TaskSource] = {}
     left_out: dict[tuple[float, str], str] = {}
     for p, prevalence in enumerate(design.prevalences):
-        for f, finding in enumerate(design.findings):
+        for f, finding in enumerate(findings):
             plan = design.plan_at(prevalence, (finding,))
             try:
                 found[p, f] = data.tasks(plan, design.seed)
             except UsageError as error:
-                left_out[prevalence, finding] = str(error)
+                left_out[prevalence, design.findings[f]] = str(error)
     if not found:
         raise UsageError(
             "there are no tasks for any finding at any prevalence; of the first: "
             f"{next(iter(left_out.values()))}"
         )
     return found, left_out
+
+
+def _mixed(seed: int) -> int:
+    return int(np.random.SeedSequence([seed, _PATIENTS]).generate_state(1, np.uint64)[0])
 
 
 def _judge(

@@ -1,12 +1,14 @@
-"""A selector's school and its trial, on a collection: `hilum selector train` and `test`."""
+"""A selector's school and its trial, on a collection: `hilum selector train`, `test`, `analyse`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hilum.errors import UsageError
 from hilum.findings import Policy
 from hilum.progress import Progress
+from hilum.select.analysis import Analysis, analyse_strategies
 from hilum.select.comparison import Comparison, Design, compare_strategies
 from hilum.select.contenders import (
     ORIGINAL,
@@ -143,7 +145,30 @@ def teach_from_files(
     return teach(parts["train"], parts["val"], run, recipe, plan, about=about, **more)
 
 
-def try_selector(
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Who meets on which images.
+
+    Parameters
+    ----------
+    data
+        Images of test patients.
+    contenders
+        The strategies, the selector first.
+    seen, unseen
+        Findings that it was trained on, and others.
+    about
+        Where all this comes from, as JSON types.
+    """
+
+    data: LabelledVectors
+    contenders: Mapping[str, Contender]
+    seen: tuple[str, ...]
+    unseen: tuple[str, ...]
+    about: Mapping[str, Any]
+
+
+def prepare_trial(
     collection: "Collection",
     embedding: str,
     selector: str | Path,
@@ -154,10 +179,9 @@ def try_selector(
     findings: Sequence[str] = (),
     external: bool = False,
     policy: Policy = "ignore",
-    progress: Progress | None = None,
-    **design: Any,
-) -> Comparison:
-    """Compare a trained selector with the strategies that need no labels.
+    seed: int = 0,
+) -> Trial:
+    """Bring a trained selector and the strategies that need no labels together.
 
     Parameters
     ----------
@@ -174,15 +198,16 @@ def try_selector(
         checked by split.
     policy
         What an uncertain label counts as.
-    design
-        Other fields of `Design`.
+    seed
+        Of the picks.
 
     Raises
     ------
     LeakError
         If a tested patient taught a selector.
     UsageError
-        If a selector was trained on another encoder's embeddings, or as in `compare_strategies`.
+        If a selector was trained on another encoder's embeddings, or there is no such strategy or
+        finding.
     WeightsError
         If a file is none of these.
     CollectionError
@@ -198,24 +223,51 @@ def try_selector(
             if not external:
                 refuse_seen_patients(collection, where, one.provenance)
     contenders: dict[str, Contender] = {SELECTOR: by_selector(ours)}
-    seed = int(design.get("seed", 0))
     if theirs is not None:
         contenders[ORIGINAL] = by_original(theirs, theirs.columns(data), seed)
-    contenders |= without_labels(strategies, seed)
     asked = tuple(named(name, data.findings) for name in findings)
     asked = asked or split_findings(data.findings, ())[0]
-    seen = tuple(name for name in asked if name in ours.spec.findings)
-    unseen = tuple(name for name in asked if name not in seen)
     about = {
         "embedding": embedding, "encoder": encoder, "where": condition(where), "policy": policy,
         "external": external, "recipe": ours.spec.recipe, "trained": dict(ours.spec.provenance),
         "trained_pool": ours.spec.pool, "held_out": list(ours.spec.held_out),
         "original_budget": None if theirs is None else theirs.budget,
     }  # fmt: skip
+    return Trial(
+        data,
+        contenders | without_labels(strategies, seed),
+        tuple(name for name in asked if name in ours.spec.findings),
+        tuple(name for name in asked if name not in ours.spec.findings),
+        about,
+    )
+
+
+def try_selector(trial: Trial, *, progress: Progress | None = None, **design: Any) -> Comparison:
+    """Compare a selector with the other strategies; `design` has other fields of `Design`.
+
+    Raises
+    ------
+    UsageError
+        As in `compare_strategies`.
+    """
+    asked = Design(seen=trial.seen, unseen=trial.unseen, **design)
     return compare_strategies(
-        data, contenders, Design(seen=seen, unseen=unseen, **design), about=about,
-        progress=progress,
-    )  # fmt: skip
+        trial.data, trial.contenders, asked, about=trial.about, progress=progress
+    )
+
+
+def analyse_selector(trial: Trial, *, progress: Progress | None = None, **design: Any) -> Analysis:
+    """Describe what a selector and others select; `design` has other fields of `Design`.
+
+    Raises
+    ------
+    UsageError
+        As in `analyse_strategies`.
+    """
+    asked = Design(seen=trial.seen, unseen=trial.unseen, **design)
+    return analyse_strategies(
+        trial.data, trial.contenders, asked, about=trial.about, progress=progress
+    )
 
 
 def weights_of(path: str | Path) -> Path:
