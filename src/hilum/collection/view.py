@@ -30,6 +30,7 @@ Rows = NDArray[np.int64]
 
 _READ_AT_ONCE = 64  # images in one request: few enough that they stay in the processor's cache
 _READ_AT_ONCE_FAR = 512  # ... from an object store, where each request takes long
+_VECTOR_BATCH = 1024  # vectors in one batch of a scan: Lance reads several batches ahead
 
 
 def open_collection(uri: str | Path, version: int | None = None) -> "Collection":
@@ -288,14 +289,25 @@ class Collection:
             If there is no such embedding, or images of this view have no vector yet.
         """
         column = vectors.find(self._dataset, name)
-        table = self._scan(["image_id", column.name])
-        present, matrix = vectors.as_matrix(table[column.name], column.info.dim)
-        if not present.all():
+        matrix = np.empty((len(self), column.info.dim), np.float32)
+        ids: list[str] = []
+        missing = 0
+        # small batches into one array: a table first and a copy of it after would be twice as much
+        scan = self._dataset.scanner(
+            columns=["image_id", column.name], filter=self._keep, batch_size=_VECTOR_BATCH
+        )
+        for batch in scan.to_batches():
+            chunk = pa.chunked_array([batch.column(column.name)])
+            present, part = vectors.as_matrix(chunk, column.info.dim)
+            matrix[len(ids) : len(ids) + batch.num_rows][present] = part
+            missing += int((~present).sum())
+            ids += batch.column("image_id").to_pylist()
+        if missing:
             raise CollectionError(
-                f"{int((~present).sum())} of {len(present)} images have no vector in embedding "
+                f"{missing} of {len(ids)} images have no vector in embedding "
                 f"{name!r}; run hilum embed again with the same encoder to fill them in"
             )
-        return tuple(table["image_id"].to_pylist()), matrix
+        return tuple(ids), matrix
 
     def count_vectors(self, name: str) -> int:
         """Return how many images of this view have a vector in an embedding."""
