@@ -342,9 +342,9 @@ def test_the_files_hold_every_cell_and_say_what_the_intervals_are(
 def test_the_table_is_for_a_terminal_of_eighty_columns(found: Comparison) -> None:
     text = as_text(found)
     assert max(map(len, text.splitlines())) <= 80
-    assert "8 of 30, 20% positive   seen findings               unseen findings" in text
+    assert "8 of 30 at 20%          seen findings               unseen findings" in text
     one = cell(found, prevalence=0.2, finding=ALL_SEEN, budget=8, strategy="random")
     assert one.gain is not None
     assert one.gain.estimate is not None
-    line = next(row for row in text.split("8 of 30, 20%")[1].splitlines() if "random" in row)
+    line = next(row for row in text.split("8 of 30 at 20%")[1].splitlines() if "random" in row)
     assert f"[{one.gain.estimate:+.3f}: ".replace("0.", ".", 1) in line

@@ -75,8 +75,9 @@ def as_text(comparison: Comparison) -> str:
     lines = [
         f"{comparison.images:,} images of {comparison.patients:,} patients; {design.tasks} tasks "
         "for each finding.",
-        f"In brackets what {comparison.reference} has more, with {design.level:.0%} intervals over",
-        "patients (pools and picks held fixed).",
+        "Mean AUROC, by images labelled of a pool and share of positives in it. In brackets what",
+        f"{comparison.reference} has more, with {design.level:.0%} intervals over patients (pools "
+        "and picks held fixed).",
     ]
     for prevalence in design.prevalences:
         kinds = [
@@ -85,13 +86,13 @@ def as_text(comparison: Comparison) -> str:
             if (prevalence, design.budgets[0], kind, comparison.reference) in cells
         ]
         for budget in design.budgets if kinds else ():
-            head = f"{budget} of {design.plan.pool:,}, {prevalence:.0%} positive"
+            head = f"{budget} of {design.plan.pool:,} at {100 * prevalence:g}%"
             lines += ["", f"{head:<24}" + "".join(f"{kind:<28}" for kind in kinds).rstrip()]
             for strategy in comparison.strategies:
                 columns = [_column(cells[prevalence, budget, kind, strategy]) for kind in kinds]
                 lines.append(f"  {strategy:<22}" + "".join(columns).rstrip())
     left_out = [
-        f"No tasks for {finding} at {prevalence:.0%}: too rare."
+        f"No tasks for {finding} at {100 * prevalence:g}%: too rare."
         for prevalence, finding in comparison.left_out
     ]
     return "\n".join([*lines, *([""] if left_out else []), *left_out])
