@@ -75,9 +75,9 @@ def as_text(comparison: Comparison) -> str:
     lines = [
         f"{comparison.images:,} images of {comparison.patients:,} patients; {design.tasks} tasks "
         "for each finding.",
-        "Mean AUROC, by images labelled of a pool and share of positives in it. In brackets what",
-        f"{comparison.reference} has more, with {design.level:.0%} intervals over patients (pools "
-        "and picks held fixed).",
+        "Mean AUROC, by images labelled of a pool and share of positives in it.",
+        f"In brackets what {comparison.reference} has more, with {design.level:.0%} intervals over",
+        "patients (pools and picks held fixed).",
     ]
     for prevalence in design.prevalences:
         kinds = [
