@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from hilum.encoders.tensors import read_tensors, write_tensors
 from hilum.errors import UsageError, WeightsError
@@ -48,9 +47,9 @@ class SelectorSpec:
     dim: int
     encoder: str = ""
     width: int = 32
-    heads: int = 4
+    heads: int = 2
     inducing: int = 16
-    layers: int = 2
+    layers: int = 1
     pool: int = 1000
     budgets: tuple[int, int] = (5, 80)
     recipe: str = ""
@@ -84,7 +83,9 @@ class _Attention(nn.Module):
     def forward(self, items: Tensor, others: Tensor) -> Tensor:
         query = self._split(self.query(items))
         key, value = (self._split(part) for part in self.key_value(others).chunk(2, dim=-1))
-        seen = scaled_dot_product_attention(query, key, value)
+        # written out: with few points and small heads the fused kernel is several times slower
+        near = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        seen = near.softmax(dim=-1) @ value
         joined = seen.transpose(1, 2).reshape(items.shape)
         items = self.norms[0](items + self.out(joined))
         out: Tensor = self.norms[1](items + self.think(items))
@@ -132,7 +133,8 @@ class SetSelector(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.describe_one = nn.Linear(spec.dim, spec.width)
-            self.place = nn.Linear(2 * spec.width, spec.width)
+            self.itself = nn.Linear(spec.width, spec.width)
+            self.place = nn.Linear(spec.width, spec.width)
             self.budget = nn.Linear(2, spec.width)
             self.layers = nn.ModuleList(
                 _SetLayer(spec.width, spec.heads, spec.inducing) for _ in range(spec.layers)
@@ -153,8 +155,12 @@ class SetSelector(nn.Module):
         What an image is does not depend on its pool, so that all images of a step are described
         once, and the descriptions gathered.
         """
-        out: Tensor = self.describe_one((unit - self.mean) / self.scale)
+        out: Tensor = self.describe_one(self.standardised(unit))
         return out
+
+    def standardised(self, unit: Tensor) -> Tensor:
+        """Return unit vectors (..., dim) as `describe_one` takes them."""
+        return (unit - self.mean) / self.scale
 
     def forward(self, described: Tensor, budget: Tensor) -> Tensor:
         """Judge pools.
@@ -170,9 +176,9 @@ class SetSelector(nn.Module):
         -------
         Logits (n_tasks, n_pool).
         """
-        centre = described.mean(dim=1, keepdim=True)
-        spread = described.std(dim=1, keepdim=True, correction=0) + 1e-5
-        items = self.place(torch.cat([described, (described - centre) / spread], dim=-1))
+        variance, centre = torch.var_mean(described, dim=1, keepdim=True, correction=0)
+        among = (described - centre) * (variance + 1e-5).rsqrt()
+        items = self.itself(described) + self.place(among)
         sizes = torch.stack(
             [
                 budget.to(items.dtype).log() - 3,

@@ -54,9 +54,9 @@ class SelectorRecipe:
     learning: Learning
     train: TrainSettings
     width: int = 32
-    heads: int = 4
+    heads: int = 2
     inducing: int = 16
-    layers: int = 2
+    layers: int = 1
     validation_tasks: int = 200
     judged: tuple[int, ...] = (10, 20, 40)
 

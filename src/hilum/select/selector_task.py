@@ -50,7 +50,7 @@ class Learning:
 
     route: Route = "policy"
     budgets: tuple[int, ...] = (5, 10, 20, 40, 80)
-    samples: int = 8
+    samples: int = 4
     entropy: float = 1e-3
     temperature: float = 0.5
     smoothness: float = 0.5
@@ -92,6 +92,7 @@ class SelectorTask(Task):
     """
 
     unit: Tensor
+    standard: Tensor
 
     def __init__(
         self, selector: SetSelector, source: TaskSource, learning: Learning, tasks: int = 1_000_000
@@ -108,6 +109,7 @@ class SelectorTask(Task):
         self.tasks = tasks
         self.register_buffer("unit", unit_vectors(source.vectors), persistent=False)
         selector.standardise_by(self.unit)
+        self.register_buffer("standard", selector.standardised(self.unit), persistent=False)
 
     @property
     def examples(self) -> int:
@@ -136,8 +138,10 @@ class SelectorTask(Task):
         labels = batch.pool_labels.to(device, self.unit.dtype)
         truth = batch.query_labels.to(device)
         budgets = torch.full((len(pool),), batch.budget, device=device)
-        described = self.selector.describe(self.unit)
-        logits = self.selector(described[pool], budgets).float()
+        described = self.selector.describe_one(self.standard)
+        # index_select: its gradient is added up row by row, that of indexing sorts the rows first
+        items = described.index_select(0, pool.flatten()).view(*pool.shape, -1)
+        logits = self.selector(items, budgets).float()
         generator = torch.Generator(device).manual_seed(batch.seed)
         with torch.autocast(device.type, enabled=False):
             return ROUTES[self.learning.route](
