@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hilum.ingest import ingest
     from hilum.phantom import write_hospital
     from hilum.report import Page
+    from hilum.select import select
     from hilum.sources import read_source
     from hilum.tables import Table, read_table, write_table
     from hilum.training import pretrain
@@ -62,6 +63,7 @@ _WHERE = {  # name -> the module that holds it
     "read_source": "sources",
     "read_table": "tables",
     "save_encoder": "encoders",
+    "select": "select",
     "write_hospital": "phantom",
     "write_table": "tables",
 }
@@ -86,6 +88,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "save_encoder",
     "convert",
     "embed",
+    "select",
     "classify",
     "choose_thresholds",
     "fit_calibration",
