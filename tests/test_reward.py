@@ -15,7 +15,7 @@ import reference_tasks
 from hilum.errors import UsageError
 from hilum.evaluate import Measure, auroc
 from hilum.predictors import METHODS
-from hilum.select import reward_torch
+from hilum.select import reward, reward_torch
 from hilum.select.reward import aurocs, improvement, prototype_scores, rewards
 from hilum.select.task_plan import TaskPlan
 from hilum.select.tasks import Tasks
@@ -273,7 +273,7 @@ def test_rewards_do_not_depend_on_how_many_tasks_are_done_at_once(
     vectors, tasks = tasks_of()
     picks = np.random.default_rng(0).integers(20, size=(6, 5))
     whole = rewards(vectors, tasks, picks)
-    monkeypatch.setattr("hilum.select.reward._BLOCK_BYTES", 3000)
+    monkeypatch.setattr(reward, "_BLOCK_BYTES", 3000)
     np.testing.assert_array_equal(rewards(vectors, tasks, picks), whole)
 
 

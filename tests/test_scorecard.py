@@ -65,3 +65,20 @@ def test_one_patient_alone_has_no_interval_for_anything() -> None:
     assert found["auroc"].reason == ranked
     for name in ("brier", "ece", "npv"):
         assert found[name].reason == "no interval: all known images belong to one patient"
+
+
+@pytest.mark.parametrize("order", [("Edema", "Mass"), ("Mass", "Edema")])
+def test_the_reason_of_a_mean_does_not_depend_on_the_order_of_the_findings(
+    order: tuple[str, str],
+) -> None:
+    ids = tuple("abcd")
+    truth = Table(
+        ids,
+        ("Edema", "Mass"),
+        np.array([[1, 1], [0, 1], [0, 1.0], [0, 0]]),
+        {"patient_id": ("p", "p", "q", "r")},
+    )
+    scores = Table(ids, ("Edema", "Mass"), np.array([[4, 4], [3, 3], [2, 2], [1.0, 1]]))
+    found = evaluate(scores.select(order), truth.select(order), bootstrap=10)
+    reason = found.mean["auroc"].reason
+    assert reason == "no interval: all negative images belong to one patient"

@@ -55,7 +55,8 @@ class Rater:
         if self.sample.units.count == 1:
             return "no interval: there is one unit only"
         whys = [self.sample.reasons[statistic][at] for at in columns]
-        return whys[0] if all(whys) else None
+        reasons = sorted({why for why in whys if why})  # whatever the order of the findings
+        return reasons[0] if reasons and all(whys) else None
 
     def __sub__(self, other: "Rater") -> "Rater":
         shared = [name for name in self.drawn if name in other.drawn]
