@@ -247,7 +247,7 @@ def test_what_learns_refuses_labels_of_one_class_and_says_what_to_do(name: str) 
 def test_vectors_that_are_not_finite_are_refused_by_name(value: float, word: str) -> None:
     vectors = vectors_of(0)
     vectors[[7, 9], 0] = value
-    with pytest.raises(UsageError, match=rf"of 2 of 60 images are {word}, the first is .*'i7'"):
+    with pytest.raises(UsageError, match=rf"2 of 60 vectors are {word}, the first is .*'i7'"):
         pool_of(vectors)
 
 
@@ -255,9 +255,7 @@ def test_zero_vectors_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pool_module, "_MEGABYTE", 40)
     vectors = vectors_of(0)
     vectors[59] = 0
-    with pytest.raises(
-        UsageError, match=r"of 1 of 60 images are zero, the first is .*'i59'; embed"
-    ):
+    with pytest.raises(UsageError, match=r"1 of 60 vectors are zero, the first is .*'i59'; embed"):
         pool_of(vectors)
 
 

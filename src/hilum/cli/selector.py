@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.train import Device, Json, _settings
+from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.train import Device, Json
 from hilum.errors import UsageError
 
 selector_app = typer.Typer(
@@ -103,7 +103,7 @@ def train(
     plan = TaskPlan(pool, query, prevalence, negatives, held_out=_names(held_out))
     changes = {"steps": steps, "seed": seed}
     given = {name: value for name, value in changes.items() if value is not None}
-    given |= _settings(set_ or [])
+    given |= read_settings(set_ or [])
     with progress_bar("selector") as progress:
         if layout == "medselect":
             teach_from_files(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.console import emit, note, progress_bar, read_settings
 
 pretrain_app = typer.Typer(
     help="Train an encoder without labels.", no_args_is_help=True, rich_markup_mode="rich"
@@ -65,7 +65,7 @@ def moco(
         "precision": precision,
     }  # fmt: skip
     changes = {key: value for key, value in given.items() if value is not None}
-    changes |= _settings(set_ or [])
+    changes |= read_settings(set_ or [])
     chosen = hilum.open(collection)
     if where:
         chosen = chosen.where(where)
@@ -132,23 +132,6 @@ def convert(
 
     report = hilum.convert(checkpoint, out, layout, size=size)
     emit(report.as_dict(), as_json=as_json, text=report.as_text())
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """Read NAME=VALUE pairs, where VALUE is JSON or plain text."""
-    import json
-
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--set")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        found[name] = tuple(value) if isinstance(value, list) else value
-    return found
 
 
 def _metrics(run: Path) -> dict[str, Any]:

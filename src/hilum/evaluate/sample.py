@@ -182,12 +182,18 @@ def _nothing_to_measure(scores: Table, finding: str, known: NDArray[np.bool_]) -
     if absent.all() or np.isnan(column).all():
         return f"no scores: {scores.notes.get(finding, 'the column is empty')}"
     if absent.any():
-        raise TableError(
-            f"{finding} has no score for {absent.sum()} of the {known.sum()} images with a known "
-            f"label, the first is {scores.ids[int(absent.argmax())]!r}; score them, or leave "
-            "them out of the truth"
-        )
+        raise TableError(without_score(scores, finding, known))
     return None
+
+
+def without_score(scores: Table, finding: str, known: NDArray[np.bool_]) -> str:
+    """Say which of the images with a known label (n_images,) have no score."""
+    absent = known & np.isnan(scores.column(finding))
+    return (
+        f"{finding} has no score for {absent.sum()} of the {known.sum()} images with a known "
+        f"label, the first is {scores.ids[int(absent.argmax())]!r}; score them, or leave "
+        "them out of the truth"
+    )
 
 
 def measure_once(

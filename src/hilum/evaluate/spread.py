@@ -118,8 +118,6 @@ def to_measure(
     if reason is not None:
         return Measure(estimate, reason=reason)
     replicates = spread.replicates[:, column]
-    if not replicates.size:
-        return Measure(estimate)
     if statistic in UPWARD and plan.interval != "chexzero":
         # resampling adds its own bias to that of the estimate: the mirror image has neither
         mirrored = 2 * estimate - replicates

@@ -13,9 +13,9 @@ import numpy as np
 from hilum.errors import TableError, UsageError
 from hilum.evaluate.plan import PATIENT
 from hilum.evaluate.ranking import Floats
-from hilum.evaluate.sample import known_labels
+from hilum.evaluate.sample import known_labels, without_score
 from hilum.findings import Policy
-from hilum.tables import Aligned, Table, align
+from hilum.tables import Table, align
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +115,9 @@ def known_in(scores: Table, truth: Table, policy: Policy) -> dict[str, Known]:
             note = joined.scores.notes.get(name)
             out[name] = known(joined.scores.values[:, at], labels[:, at], note)
         except ValueError as error:
-            raise TableError(_which_score(joined, labels, at)) from error
+            labelled = ~np.isnan(labels[:, at])
+            raise TableError(without_score(joined.scores, name, labelled)) from error
     return out
-
-
-def _which_score(joined: Aligned, labels: Floats, at: int) -> str:
-    missing = ~np.isnan(labels[:, at]) & np.isnan(joined.scores.values[:, at])
-    return (
-        f"{joined.truth.findings[at]} has no score for {missing.sum()} of the "
-        f"{(~np.isnan(labels[:, at])).sum()} images with a known label, the first is "
-        f"{joined.truth.ids[int(missing.argmax())]!r}; score them, or leave them out of the truth"
-    )
 
 
 def refuse_overlap(

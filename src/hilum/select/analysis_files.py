@@ -1,13 +1,12 @@
 """What was selected, written down: JSON and CSV for machines, a table for people."""
 
-import csv
-import io
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from hilum.select.analysis import FLOOR, Analysis, Row
+from hilum.select.comparison_files import write_results
 
 NOTE = (
     "Welch's t-test over tasks, corrected after Holm over all tests here; tasks share patients, so "
@@ -54,22 +53,9 @@ def as_text(analysis: Analysis) -> str:
 
 def save(analysis: Analysis, folder: str | Path) -> tuple[Path, ...]:
     """Write analysis.json, analysis.csv and analysis.txt; each is complete or not there."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, [one.name for one in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in analysis.rows())
-    texts = {
-        "analysis.json": json.dumps(as_json(analysis), indent=2, allow_nan=False) + "\n",
-        "analysis.csv": table.getvalue(),
-        "analysis.txt": as_text(analysis) + "\n",
-    }
-    for name, text in texts.items():
-        unfinished = folder / f"{name}.part"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / name)
-    return tuple(folder / name for name in texts)
+    columns = [one.name for one in fields(Row)]
+    rows = (asdict(row) for row in analysis.rows())
+    return write_results(folder, "analysis", as_json(analysis), columns, rows, as_text(analysis))
 
 
 def _number(row: Row | None) -> str:

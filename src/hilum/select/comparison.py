@@ -21,10 +21,10 @@ from hilum.select.contenders import Contender, selected_first
 from hilum.select.medselect_files import LabelledVectors
 from hilum.select.original import distinct
 from hilum.select.patients_again import Counts, draw_patients, resampled_means
-from hilum.select.pool import Floats, Rows
+from hilum.select.pool import Floats, Rows, refuse_unusable
 from hilum.select.reward import aurocs, improvement, prototype_scores
 from hilum.select.task_plan import TaskPlan, named
-from hilum.select.tasks import Tasks, TaskSource, refuse_unusable
+from hilum.select.tasks import Tasks, TaskSource
 
 ALL_SEEN: Final = "seen findings"
 ALL_UNSEEN: Final = "unseen findings"

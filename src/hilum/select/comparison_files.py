@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -100,20 +100,35 @@ def as_text(comparison: Comparison) -> str:
 
 def save(comparison: Comparison, folder: str | Path) -> tuple[Path, ...]:
     """Write comparison.json, comparison.csv and comparison.txt; each is complete or not there."""
+    rows = as_rows(comparison)
+    return write_results(
+        folder, "comparison", as_json(comparison), _COLUMNS, rows, as_text(comparison)
+    )
+
+
+def write_results(
+    folder: str | Path,
+    stem: str,
+    document: Any,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    text: str,
+) -> tuple[Path, ...]:
+    """Write STEM.json, STEM.csv and STEM.txt to a folder; each is complete or not there."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()
-    writer = csv.DictWriter(table, _COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(as_rows(comparison))
+    writer.writerows(rows)
     texts = {
-        "comparison.json": json.dumps(as_json(comparison), indent=2, allow_nan=False) + "\n",
-        "comparison.csv": table.getvalue(),
-        "comparison.txt": as_text(comparison) + "\n",
+        f"{stem}.json": json.dumps(document, indent=2, allow_nan=False) + "\n",
+        f"{stem}.csv": table.getvalue(),
+        f"{stem}.txt": text + "\n",
     }
-    for name, text in texts.items():
+    for name, content in texts.items():
         unfinished = folder / f"{name}.part"
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(content, encoding="utf-8")
         unfinished.replace(folder / name)
     return tuple(folder / name for name in texts)
 

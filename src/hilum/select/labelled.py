@@ -10,8 +10,7 @@ from hilum.collection.splits import SPLITS
 from hilum.errors import LeakError, UsageError
 from hilum.findings import Policy
 from hilum.select.medselect_files import LabelledVectors
-from hilum.select.pool import Floats
-from hilum.select.tasks import refuse_unusable
+from hilum.select.pool import Floats, refuse_unusable
 
 if TYPE_CHECKING:
     from hilum.collection import Collection

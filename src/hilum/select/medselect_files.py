@@ -24,9 +24,9 @@ from hilum.export.hdf5 import open_dataset
 from hilum.export.medselect import FOLDERS
 from hilum.export.table import people_of, read_csv
 from hilum.findings import Policy, apply_policy, canonical
-from hilum.select.pool import Floats, Vectors
+from hilum.select.pool import Floats, Vectors, refuse_unusable
 from hilum.select.task_plan import NO_FINDING, TaskPlan
-from hilum.select.tasks import TaskSource, refuse_unusable
+from hilum.select.tasks import TaskSource
 from hilum.tables import Table, read_table
 
 _PATH: Final = "Path"

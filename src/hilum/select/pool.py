@@ -1,6 +1,6 @@
 """What a selection strategy may look at, and the form of what it gives back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,7 +70,7 @@ class Pool:
         if not self.findings:
             names = tuple(f"finding {at + 1}" for at in range(self.labels.shape[1]))
             object.__setattr__(self, "findings", names)
-        _check_vectors(vectors, self.ids)
+        refuse_unusable(vectors, self.ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -188,11 +188,27 @@ def lengths(vectors: Vectors) -> Floats:
     return out
 
 
-def _check_vectors(vectors: Vectors, ids: tuple[str, ...]) -> None:
+def refuse_unusable(vectors: Vectors, names: Sequence[str] | None = None) -> None:
+    """Make sure that every vector has a direction.
+
+    Parameters
+    ----------
+    vectors : (n_images, dim)
+        Any scale that float32 can square.
+    names : (n_images,)
+        What to call a row in the message; its number if None.
+
+    Raises
+    ------
+    UsageError
+        If a vector is zero, or not finite: with how many there are and the first.
+    """
     length = lengths(vectors)
     for what, bad in (("not finite", ~(length < _LONGEST)), ("zero", length < _SHORTEST)):
         if bad.any():
+            row = int(bad.argmax())
+            first = f"row {row}" if names is None else repr(names[row])
             raise UsageError(
-                f"the vectors of {int(bad.sum())} of {len(ids)} images are {what}, the first is "
-                f"that of {ids[int(bad.argmax())]!r}; embed those images again, or leave them out"
+                f"{int(bad.sum())} of {len(vectors)} vectors are {what}, the first is that of "
+                f"{first}; embed those images again, or leave them out"
             )

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from hilum.errors import LeakError, UsageError
 from hilum.findings import Policy
 from hilum.select.candidates import Candidates, candidates_of, refuse_rare
-from hilum.select.pool import Rows, lengths
+from hilum.select.pool import Rows, refuse_unusable
 from hilum.select.task_plan import TaskPlan, asked_findings
 
 if TYPE_CHECKING:
@@ -244,32 +244,6 @@ def refuse_shared_patients(*sources: TaskSource) -> None:
                 f"{len(shared)} patients are in both source {here} and source {there} of tasks "
                 f"({', '.join(shared[:3])}): what is learnt from one would be tested on the same "
                 "people; split by patient (hilum show lists the splits)"
-            )
-
-
-def refuse_unusable(vectors: NDArray[np.float32], names: Sequence[str] | None = None) -> None:
-    """Make sure that every vector has a direction.
-
-    Parameters
-    ----------
-    vectors : (n_images, dim)
-        Any scale.
-    names : (n_images,)
-        What to call a row in the message; its number if None.
-
-    Raises
-    ------
-    UsageError
-        If a vector is zero, or not finite: with how many there are and the first.
-    """
-    length = lengths(vectors)
-    for what, bad in (("not finite", ~np.isfinite(length)), ("zero", length == 0)):
-        if bad.any():
-            row = int(bad.argmax())
-            first = f"row {row}" if names is None else repr(names[row])
-            raise UsageError(
-                f"{int(bad.sum())} of {len(vectors)} vectors are {what}, the first is that of "
-                f"{first}; embed those images again, or leave them out"
             )
 
 
