@@ -17,6 +17,7 @@ from hilum.errors import LeakError, UsageError, WeightsError
 from hilum.select.pool import Pool, Settings
 from hilum.select.reward import prototype_scores, rewards
 from hilum.select.selector import (
+    Attention,
     SelectorSpec,
     SetSelector,
     gumbel_top_k,
@@ -65,6 +66,18 @@ def test_permuting_the_pool_permutes_the_logits(seed: int, n_pool: int) -> None:
         plain = selector(items[None], torch.tensor([2]))[0]
         turned = selector(items[order][None], torch.tensor([2]))[0]
     torch.testing.assert_close(turned, plain[order], atol=1e-4, rtol=1e-4)
+
+
+def test_others_share_the_attention_of_each_item() -> None:
+    # shares add up to 1 over the others: to meet each of them twice is to meet them once
+    torch.manual_seed(0)
+    block = Attention(32, heads=2)
+    items, others = (torch.randn(2, n, 32, generator=generator(n)) for n in (3, 5))
+    with torch.no_grad():
+        once, twice = block(items, others), block(items, torch.cat([others, others], dim=1))
+        one = block(items, others[:, :1])
+    torch.testing.assert_close(twice, once)
+    assert (one - once).abs().max() > 1e-3
 
 
 def test_pools_do_not_look_at_each_other() -> None:
@@ -212,7 +225,7 @@ def test_a_selector_learns_which_images_tell_most(recipe: str, tmp_path: Path) -
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path: Path) -> None:
-    settings = {"batch": 4, "budgets": (3,), "evaluate_every": 3, "validation_tasks": 4,
+    settings = {"batch": 4, "budgets": (3, 5, 7), "evaluate_every": 3, "validation_tasks": 4,
                 "judged": (3,), "checkpoint_every": 2}  # fmt: skip
 
     class StopError(Exception):

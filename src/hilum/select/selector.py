@@ -66,7 +66,7 @@ class SelectorSpec:
             )
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
     """Let each of some items look at others, then think: a multihead attention block."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -81,6 +81,7 @@ class _Attention(nn.Module):
         )
 
     def forward(self, items: Tensor, others: Tensor) -> Tensor:
+        """Return the items as they are after a look: (n_tasks, n_items, width)."""
         query = self._split(self.query(items))
         key, value = (self._split(part) for part in self.key_value(others).chunk(2, dim=-1))
         # written out: with few points and small heads the fused kernel is several times slower
@@ -102,8 +103,8 @@ class _SetLayer(nn.Module):
     def __init__(self, width: int, heads: int, inducing: int) -> None:
         super().__init__()
         self.points = nn.Parameter(0.2 * torch.randn(1, inducing, width))
-        self.gather = _Attention(width, heads)
-        self.tell = _Attention(width, heads)
+        self.gather = Attention(width, heads)
+        self.tell = Attention(width, heads)
 
     def forward(self, items: Tensor) -> Tensor:
         points = self.gather(self.points.expand(len(items), -1, -1), items)
