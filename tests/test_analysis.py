@@ -23,6 +23,7 @@ from hilum.select.analysis import (
     welch,
 )
 from hilum.select.analysis_files import as_json, as_text, save
+from hilum.select.beside import People
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Design
 from hilum.select.contenders import by_strategy, without_labels
 from hilum.select.medselect_files import LabelledVectors
@@ -46,14 +47,16 @@ def films(n: int = 500) -> LabelledVectors:
     return LabelledVectors(
         ids=tuple(f"i{at}" for at in range(n)), vectors=made.vectors, findings=FINDINGS,
         labels=made.labels, patients=tuple(f"p{one}" for one in made.patients),
-        age=ages, female=(np.arange(n) % 2).astype(np.float64),
-        frontal=(np.arange(n) % 3 == 0).astype(np.float64),
+        people=People(
+            ages, (np.arange(n) % 2).astype(np.float64), (np.arange(n) % 3 == 0).astype(np.float64),
+            np.where(np.arange(n) % 3 == 0, np.arange(n) % 4 == 0, np.nan),
+        ),
     )  # fmt: skip
 
 
 def eldest(source: TaskSource, tasks: Tasks, indices: Rows, budget: int) -> Rows:
     """Pick the oldest of every pool, and the very oldest twice."""
-    ages = films().age[tasks.pool]
+    ages = films().people.age[tasks.pool]
     known = np.argsort(np.where(np.isnan(ages), np.inf, -ages), axis=1, kind="stable")
     return np.hstack([known[:, : budget - 1], known[:, :1]])
 
@@ -78,11 +81,13 @@ def test_a_hand_worked_description() -> None:
         films(4),
         vectors=np.array([[3, 0], [0, 4], [3, 4], [1, 1]], dtype=np.float32),
         findings=("Edema",), labels=np.array([[1], [0], [np.nan], [1]]),
-        age=np.array([50.0, 70.0, np.nan, 40.0]), female=np.array([1.0, 0.0, 1.0, np.nan]),
-        frontal=np.full(4, np.nan),
+        people=People(
+            np.array([50.0, 70.0, np.nan, 40.0]), np.array([1.0, 0.0, 1.0, np.nan]),
+            np.full(4, np.nan), np.array([1.0, 0.0, 0.0, np.nan]),
+        ),
     )  # fmt: skip
     got = dict(zip(measures_of(data), describe(data, [0, 1, 2], [0, 3]), strict=True))
-    assert len(got) == 4 * 4 + 4 + 1
+    assert len(got) == 4 * 4 + 5 + 1
     # distances 5, 4, 3; to each other at random sqrt(4 + 1)
     assert got["l2_mean"] == pytest.approx(4)
     assert (got["l2_max"], got["l2_range"]) == pytest.approx((5, 2))
@@ -93,6 +98,7 @@ def test_a_hand_worked_description() -> None:
     assert (got["age"], got["age_w1"]) == pytest.approx((60, 15))
     assert got["female"] == pytest.approx(2 / 3)
     assert math.isnan(got["frontal"])
+    assert got["ap"] == pytest.approx(1 / 3)
     assert got["has Edema"] == pytest.approx(0.5)
 
 
@@ -118,7 +124,7 @@ def test_distances_are_those_between_different_picks(found: Analysis) -> None:
     assert found.values[0, 1, 4, at] == pytest.approx(np.mean(slow))
     assert found.values[0, 1, 4, at + 1] == pytest.approx(max(slow))
     assert found.values[0, 1, 4, found.measures.index("age")] == pytest.approx(
-        np.nanmean(data.age[picks])
+        np.nanmean(data.people.age[picks])
     )
 
 
@@ -171,7 +177,8 @@ def test_p_values_are_welchs_and_corrected_for_all_of_them(found: Analysis) -> N
 
 
 def test_what_is_unknown_is_no_row() -> None:
-    data = replace(films(), age=np.full(500, np.nan))
+    made = films()
+    data = replace(made, people=replace(made.people, age=np.full(500, np.nan)))
     result = analyse_strategies(data, without_labels(["random", "k-means"]), DESIGN)
     assert not [one for one in result.rows() if one.measure.startswith("age")]
     assert result.reference == "random"
@@ -210,7 +217,7 @@ def test_the_files_say_the_same(found: Analysis, tmp_path: Path) -> None:
     assert "Holm" in document["tests"]
     assert "random selection against another" in document["floor"]
     table = list(csv.DictReader(paths[1].read_text().splitlines()))
-    assert len(table) == len(document["results"]) == 2 * 24 * 3
+    assert len(table) == len(document["results"]) == 2 * 25 * 3
     assert [float(one["mean"]) for one in table] == [one["mean"] for one in document["results"]]
     text = paths[2].read_text()
     assert max(map(len, text.splitlines())) <= 80

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hilum.errors import UsageError
 from hilum.evaluate import auroc
 from hilum.evaluate.draws import Draws
+from hilum.select.beside import People
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Cell, Comparison, Design
 from hilum.select.comparison import compare_strategies as compare
 from hilum.select.comparison_files import as_json, as_rows, as_text, save
@@ -44,7 +45,7 @@ def films(n: int = 500, patients: int = 200) -> LabelledVectors:
     return LabelledVectors(
         ids=tuple(f"i{at}" for at in range(n)), vectors=made.vectors, findings=FINDINGS,
         labels=made.labels, patients=tuple(f"p{one}" for one in made.patients),
-        age=unknown, female=unknown, frontal=unknown,
+        people=People(unknown, unknown, unknown, unknown),
     )  # fmt: skip
 
 

@@ -81,9 +81,9 @@ def test_rows_labels_people_and_vectors_are_joined(tmp_path: Path) -> None:
         train.vectors, np.concatenate([arrays["train_pos"], arrays["train_norm"]])
     )
     assert train.vectors.dtype == np.float32
-    np.testing.assert_array_equal(train.female, [1, 0, nan, nan, 0, 0, *[nan] * 5])
-    np.testing.assert_array_equal(train.age, [61, 62, nan, 64, 65, 66, *[nan] * 5])
-    np.testing.assert_array_equal(train.frontal, [1, 0, nan, 1, 1, 1, *[nan] * 5])
+    np.testing.assert_array_equal(train.people.female, [1, 0, nan, nan, 0, 0, *[nan] * 5])
+    np.testing.assert_array_equal(train.people.age, [61, 62, nan, 64, 65, 66, *[nan] * 5])
+    np.testing.assert_array_equal(train.people.frontal, [1, 0, nan, 1, 1, 1, *[nan] * 5])
     assert len(val.ids) == len(val.vectors) == 7
 
 

@@ -364,3 +364,15 @@ def test_embeddings_of_another_encoder_are_refused(weights: Path) -> None:
     selector_strategy(weights, encoder="e" * 64)
     with pytest.raises(UsageError, match=r"embeddings of 4 numbers, the pool's have 5"):
         selector_strategy(weights).pick(pool(9, 5), 2, Settings(), np.random.default_rng(0))
+
+
+def test_a_pool_with_nothing_to_choose_at_any_judged_budget_is_refused(tmp_path: Path) -> None:
+    plan = TaskPlan(pool=8, query=10, negatives="rest")
+    sources = (source(1, plan), source(2, plan))
+    with pytest.raises(UsageError, match=r"a pool of 8 leaves nothing .*\(10, 20\): take larger"):
+        train_selector(*sources, tmp_path / "run", steps=1, budgets=(3,), judged=(10, 20))
+
+
+def test_a_recipe_that_looks_at_people_needs_them(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the recipe looks at age, sex: give people"):
+        train_selector(source(1), source(2), tmp_path / "run", beside=["age", "sex"])

@@ -56,10 +56,11 @@ def runs(collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> tu
     folder = tmp_path_factory.mktemp("runs")
     common = ("--embedding", "moco", "--held-out", "effusion", "--steps", "2", *PLAN)
     small = ("--set", "budget=4", "--set", "tasks=64", "--set", "validation_tasks=5",
-             "--set", "batch=8", "--set", "beside=true", "--device", "cpu")  # fmt: skip
+             "--set", "batch=8", "--beside", "age,sex,view", "--device", "cpu")  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         ours, theirs = str(folder / "ours"), str(folder / "theirs")
-        assert run(patch, "train", collection.uri, ours, *common, *SMALL) == 0
+        seen = ("--beside", "age, view")
+        assert run(patch, "train", collection.uri, ours, *common, *SMALL, *seen) == 0
         words = ("train", collection.uri, theirs, "--recipe", "medselect-2021", *common, *small)
         assert run(patch, *words) == 0
     return folder / "ours", folder / "theirs"
@@ -72,6 +73,7 @@ def test_weights_say_what_taught_them(runs: tuple[Path, Path]) -> None:
     spec = load_selector(runs[0] / "selector.safetensors").spec
     assert (spec.encoder, spec.dim, spec.pool) == ("a" * 64, 5, 10)
     assert (spec.findings, spec.held_out) == (("Edema",), ("effusion",))
+    assert spec.beside == ("age", "view")
     about = {"embedding": "moco", "train": "split = 'train'", "validation": "split = 'val'",
              "policy": "ignore"}  # fmt: skip
     assert spec.provenance == about
@@ -86,7 +88,7 @@ def test_a_finished_run_is_told_again_as_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     words = ("train", collection.uri, str(runs[0]), "--embedding", "moco", "--held-out",
-             "effusion", "--steps", "2", *PLAN, *SMALL)  # fmt: skip
+             "effusion", "--steps", "2", "--beside", "age,view", *PLAN, *SMALL)  # fmt: skip
     assert run(monkeypatch, *words, "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert said["weights"] == str(runs[0] / "selector.safetensors")
@@ -294,9 +296,9 @@ def test_labels_people_and_their_age_sex_and_view_come_along(collection: Collect
     data = labelled_vectors(collection, "moco", "image_id IN ('i0000', 'i0003', 'i0005')")
     assert data.ids == ("i0000", "i0003", "i0005")
     assert data.patients == ("p0", "p1", "p2")
-    np.testing.assert_array_equal(data.age, [20, 23, 25])
-    np.testing.assert_array_equal(data.female, [0, 1, 0])
-    np.testing.assert_array_equal(data.frontal, [1, 1, 0])
+    np.testing.assert_array_equal(data.people.age, [20, 23, 25])
+    np.testing.assert_array_equal(data.people.female, [0, 1, 0])
+    np.testing.assert_array_equal(data.people.frontal, [1, 1, 0])
     np.testing.assert_array_equal(data.labels[:, 0], [1, np.nan, 0])
     with pytest.raises(UsageError, match="choose what an uncertain label counts as"):
         labelled_vectors(collection, "moco", "test", "keep")

@@ -30,6 +30,10 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
 ]
+Beside = Annotated[
+    str,
+    typer.Option(help="What it sees beside the embedding, with commas between: of age, sex, view."),
+]
 HeldOut = Annotated[str, typer.Option(help="Findings never to train on, with commas between.")]
 Teach = Annotated[str, typer.Option("--train", help="Which images teach: a split, or SQL.")]
 Stop = Annotated[
@@ -78,6 +82,7 @@ def train(
     recipe: Annotated[str, typer.Option(help="policy, relaxed or medselect-2021.")] = "policy",
     layout: Layout = "collection",
     held_out: HeldOut = "",
+    beside: Beside = "",
     pool: Pool = 1000,
     query: Query = 100,
     prevalence: Annotated[float, typer.Option(help="Share of a pool with the finding.")] = 0.5,
@@ -101,7 +106,7 @@ def train(
     from hilum.select.task_plan import TaskPlan
 
     plan = TaskPlan(pool, query, prevalence, negatives, held_out=_names(held_out))
-    changes = {"steps": steps, "seed": seed}
+    changes = {"steps": steps, "seed": seed, "beside": _names(beside) or None}
     given = {name: value for name, value in changes.items() if value is not None}
     given |= read_settings(set_ or [])
     with progress_bar("selector") as progress:

@@ -175,7 +175,7 @@ def analyse_strategies(
 def measures_of(data: LabelledVectors) -> tuple[str, ...]:
     """Return the names of what `describe` gives, in its order."""
     distances = [f"{name}_{what}" for name in METRICS for what in ("mean", "max", "range", "w1")]
-    people = ("age", "age_w1", "female", "frontal")
+    people = ("age", "age_w1", "female", "frontal", "ap")
     return (*distances, *people, *(f"has {finding}" for finding in data.findings))
 
 
@@ -191,7 +191,8 @@ def describe(data: LabelledVectors, rows: ArrayLike, against: ArrayLike) -> list
     -------
     For each of four distances the mean, the largest, and the range of all pairs, and
     Wasserstein-1 to the pairs of the random selection; mean age and Wasserstein-1 of age, in
-    years; shares of women, of frontal films, and of each finding. NaN where nothing is known.
+    years; shares of women, of frontal films, of AP films among these, and of each finding. NaN
+    where nothing is known.
     """
     chosen, base = np.asarray(rows, dtype=np.int64), np.asarray(against, dtype=np.int64)
     out: list[float] = []
@@ -199,8 +200,9 @@ def describe(data: LabelledVectors, rows: ArrayLike, against: ArrayLike) -> list
         pairs = pdist(data.vectors[chosen].astype(np.float64), metric)  # type: ignore[call-overload]
         others = pdist(data.vectors[base].astype(np.float64), metric)  # type: ignore[call-overload]
         out += [_mean(pairs), *_extent(pairs), _wasserstein(pairs, others)]
-    out += [_mean(data.age[chosen]), _wasserstein(data.age[chosen], data.age[base])]
-    out += [_mean(data.female[chosen]), _mean(data.frontal[chosen])]
+    people = data.people
+    out += [_mean(people.age[chosen]), _wasserstein(people.age[chosen], people.age[base])]
+    out += [_mean(share[chosen]) for share in (people.female, people.frontal, people.ap)]
     return out + [_mean(column) for column in data.labels[chosen].T]
 
 

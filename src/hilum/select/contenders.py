@@ -63,8 +63,14 @@ def by_strategy(name: str, strategy: Strategy, seed: int = 0) -> Contender:
     return pick
 
 
-def by_selector(selector: "SetSelector") -> Contender:
-    """Let a trained selector pick: the highest logits, nothing drawn."""
+def by_selector(selector: "SetSelector", beside: "Vectors | None" = None) -> Contender:
+    """Let a trained selector pick: the highest logits, nothing drawn.
+
+    Parameters
+    ----------
+    beside : (n_images, n)
+        What it sees of the images of the sources beside their embeddings; None for nothing.
+    """
     import torch
 
     from hilum.select.selector_task import chosen_by, unit_vectors
@@ -73,7 +79,8 @@ def by_selector(selector: "SetSelector") -> Contender:
         # only the images that these tasks show it
         shown, places = np.unique(tasks.pool, return_inverse=True)
         pools = torch.from_numpy(places.reshape(tasks.pool.shape).astype(np.int64))
-        picks = chosen_by(selector, unit_vectors(source.vectors[shown]), pools, budget)
+        more = None if beside is None else torch.from_numpy(beside[shown])
+        picks = chosen_by(selector, unit_vectors(source.vectors[shown]), pools, budget, more)
         return np.asarray(picks.numpy(), dtype=np.int64)
 
     return pick

@@ -9,6 +9,7 @@ import polars as pl
 from hilum.collection.splits import SPLITS
 from hilum.errors import LeakError, UsageError
 from hilum.findings import Policy
+from hilum.select.beside import People
 from hilum.select.medselect_files import LabelledVectors
 from hilum.select.pool import Floats, refuse_unusable
 
@@ -62,11 +63,24 @@ def labelled_vectors(
         findings=table.findings,
         labels=table.values,
         patients=tuple(map(str, table.extra["patient_id"])),
-        age=_column(about, pl.col("age")),
-        female=_column(about, pl.col("sex").replace_strict({"F": 1, "M": 0}, default=None)),
-        frontal=_column(
-            about, pl.col("view").replace_strict({"PA": 1, "AP": 1, "LATERAL": 0}, default=None)
-        ),
+        people=people_of(about),
+    )
+
+
+def people_of(about: pl.DataFrame) -> People:
+    """Read columns age, sex (F, M) and view (PA, AP, LATERAL) of a collection."""
+
+    def column(values: pl.Expr) -> Floats:
+        return about.select(values.cast(pl.Float64).fill_null(np.nan)).to_series().to_numpy()
+
+    def coded(name: str, codes: Mapping[str, int]) -> Floats:
+        return column(pl.col(name).replace_strict(codes, default=None, return_dtype=pl.Float64))
+
+    return People(
+        age=column(pl.col("age")),
+        female=coded("sex", {"F": 1, "M": 0}),
+        frontal=coded("view", {"PA": 1, "AP": 1, "LATERAL": 0}),
+        ap=coded("view", {"PA": 0, "AP": 1}),
     )
 
 
@@ -107,7 +121,3 @@ def refuse_seen_patients(
                 f"{condition(part)!r}, which the selector was trained on: test it on others, such "
                 "as the split test, or say --external if it has never seen this collection"
             )
-
-
-def _column(about: pl.DataFrame, column: pl.Expr) -> Floats:
-    return about.select(column.cast(pl.Float64).fill_null(np.nan)).to_series().to_numpy()

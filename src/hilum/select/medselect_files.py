@@ -6,8 +6,8 @@
     normals.csv      normals.hdf5        images that are positive for No Finding
 
 CSV columns: Path; one per condition (1, 0, -1 or empty), which the normals may lack; and, if there,
-Sex (Male, Female), Age and Frontal/Lateral. Each HDF5 has one dataset, `dataset`, (n, dim); row i
-belongs to row i of the CSV. The original checks the number of rows and nothing else.
+Sex (Male, Female), Age, Frontal/Lateral and AP/PA. Each HDF5 has one dataset, `dataset`, (n, dim);
+row i belongs to row i of the CSV. The original checks the number of rows and nothing else.
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ from hilum.export.hdf5 import open_dataset
 from hilum.export.medselect import FOLDERS
 from hilum.export.table import people_of, read_csv
 from hilum.findings import Policy, apply_policy, canonical
+from hilum.select.beside import People
 from hilum.select.pool import Floats, Vectors, refuse_unusable
 from hilum.select.task_plan import NO_FINDING, TaskPlan
 from hilum.select.tasks import TaskSource
@@ -33,6 +34,7 @@ _PATH: Final = "Path"
 _WORDS: Final[Mapping[str, Mapping[str, float | None]]] = {
     "Sex": {"Female": 1.0, "Male": 0.0, "Unknown": None},
     "Frontal/Lateral": {"Frontal": 1.0, "Lateral": 0.0},
+    "AP/PA": {"AP": 1.0, "PA": 0.0, "LL": None, "RL": None},
 }
 
 
@@ -52,8 +54,8 @@ class LabelledVectors:
         1, 0 or NaN (unknown).
     patients
         Whose each image is.
-    age, female, frontal : (n_images,)
-        Years; 1 or 0; NaN where unknown.
+    people
+        Age, sex and view of each image.
     """
 
     ids: tuple[str, ...]
@@ -61,9 +63,7 @@ class LabelledVectors:
     findings: tuple[str, ...]
     labels: Floats
     patients: tuple[str, ...]
-    age: Floats
-    female: Floats
-    frontal: Floats
+    people: People
 
     def tasks(self, plan: TaskPlan | None = None, seed: int = 0) -> TaskSource:
         """Prepare tasks; errors as in `TaskSource.of`."""
@@ -175,9 +175,7 @@ def read_pair(
         findings=(*findings, NO_FINDING),
         labels=np.vstack(labels),
         patients=_patients(ids, paths[0], people),
-        age=beside["Age"],
-        female=beside["Sex"],
-        frontal=beside["Frontal/Lateral"],
+        people=People(beside["Age"], beside["Sex"], beside["Frontal/Lateral"], beside["AP/PA"]),
     )
 
 

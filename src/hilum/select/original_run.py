@@ -13,6 +13,7 @@ from hilum.encoders.device import choose_engine
 from hilum.encoders.tensors import read_tensors, write_tensors
 from hilum.errors import UsageError, WeightsError
 from hilum.progress import Progress
+from hilum.select.beside import INPUTS
 from hilum.select.medselect_files import LabelledVectors
 from hilum.select.original import (
     TRAINING,
@@ -85,7 +86,8 @@ class Original:
 
     def columns(self, data: LabelledVectors) -> Vectors | None:
         """Return what it sees of images beside their embeddings."""
-        return columns_beside(data.age, data.female, data.frontal) if self.beside else None
+        seen = data.people
+        return columns_beside(seen.age, seen.female, seen.frontal) if self.beside else None
 
 
 def train_original(
@@ -133,7 +135,9 @@ def train_original(
     source, other = data.tasks(plan, seed), judged.tasks(plan, seed + 1)
     refuse_shared_patients(source, other)
     columns = [
-        columns_beside(part.age, part.female, part.frontal) if recipe.beside else None
+        columns_beside(part.people.age, part.people.female, part.people.frontal)
+        if recipe.beside
+        else None
         for part in (data, judged)
     ]
     task = OriginalTask(source, recipe.budget, recipe.tasks, columns[0], seed)
@@ -194,15 +198,27 @@ def _changed(recipe: OriginalRecipe, changes: Mapping[str, Any]) -> OriginalReci
     training = {one.name for one in fields(TrainSettings)}
     for name, value in changes.items():
         if name in own:
-            recipe = replace(recipe, **{name: value})
+            given: Any = _all_three(value) if name == "beside" else value
+            recipe = replace(recipe, **{name: given})
         elif name in training:
-            given: dict[str, Any] = {name: value, **({"epochs": 0.0} if name == "steps" else {})}
-            recipe = replace(recipe, train=replace(recipe.train, **given))
+            timed: dict[str, Any] = {name: value, **({"epochs": 0.0} if name == "steps" else {})}
+            recipe = replace(recipe, train=replace(recipe.train, **timed))
         else:
             raise UsageError(
                 f"{RECIPE} has no field {name!r}; it has {', '.join(sorted(own | training))}"
             )
     return recipe
+
+
+def _all_three(beside: Any) -> bool:
+    """Say whether age, sex and view are asked for; it sees all of them or none."""
+    if isinstance(beside, bool):
+        return beside
+    if set(beside) != set(INPUTS):
+        raise UsageError(
+            f"{RECIPE} sees {', '.join(INPUTS)} together or none of them; got {', '.join(beside)}"
+        )
+    return True
 
 
 def _as_json(record: Any) -> dict[str, Any]:

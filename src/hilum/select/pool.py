@@ -35,9 +35,9 @@ class Pool:
         1, 0 or NaN (unknown), a row per labelled image; empty where no strategy is to learn.
     findings : (n_findings,)
         What the columns of labels are called; numbered if not given.
-    age, sex, frontal : (n,)
-        Years; 1 female and 0 male; 1 frontal and 0 lateral; NaN unknown. For strategies that
-        use them.
+    age, sex, frontal, ap : (n,)
+        Years; 1 female and 0 male; 1 frontal and 0 lateral; of frontal films 1 AP and 0 PA; NaN
+        unknown. For strategies that use them.
 
     Raises
     ------
@@ -55,6 +55,7 @@ class Pool:
     age: Vectors | None = None
     sex: Vectors | None = None
     frontal: Vectors | None = None
+    ap: Vectors | None = None
 
     def __post_init__(self) -> None:
         vectors = np.asarray(self.vectors, dtype=np.float32)
@@ -81,7 +82,7 @@ class Pool:
                 "a pool needs a vector (n, dim) for each of one or more images; "
                 f"got vectors of shape {self.vectors.shape} for {len(self.ids)} ids"
             )
-        for name in ("patients", "age", "sex", "frontal"):
+        for name in ("patients", "age", "sex", "frontal", "ap"):
             column = getattr(self, name)
             if column is not None and np.shape(column) != (len(self.ids),):
                 raise UsageError(

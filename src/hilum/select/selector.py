@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hilum.encoders.tensors import read_tensors, write_tensors
 from hilum.errors import UsageError, WeightsError
+from hilum.select.beside import refuse_unknown, width_of
 
 KIND: Final = "selector"
 
@@ -34,6 +35,8 @@ class SelectorSpec:
         Of the embeddings.
     encoder
         Fingerprint of the encoder that made them; "" where it is not known.
+    beside
+        What it sees of an image beside its embedding: of ``age``, ``sex``, ``view``.
     width, heads, inducing, layers
         Of the network: size of a description, attention heads, inducing points, set layers.
     pool
@@ -46,6 +49,7 @@ class SelectorSpec:
 
     dim: int
     encoder: str = ""
+    beside: tuple[str, ...] = ()
     width: int = 32
     heads: int = 2
     inducing: int = 16
@@ -58,6 +62,7 @@ class SelectorSpec:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        refuse_unknown(self.beside)
         if self.dim < 1 or self.layers < 1 or self.inducing < 1 or self.width % self.heads:
             raise UsageError(
                 "a selector needs a dimension, layers and inducing points of 1 or more and a "
@@ -134,6 +139,9 @@ class SetSelector(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.describe_one = nn.Linear(spec.dim, spec.width)
+            self.describe_beside = (
+                nn.Linear(width_of(spec.beside), spec.width, bias=False) if spec.beside else None
+            )
             self.itself = nn.Linear(spec.width, spec.width)
             self.place = nn.Linear(spec.width, spec.width)
             self.budget = nn.Linear(2, spec.width)
@@ -150,14 +158,38 @@ class SetSelector(nn.Module):
         self.mean.copy_(unit.mean(dim=0))
         self.scale.copy_(unit.std(dim=0) + 1e-4)
 
-    def describe(self, unit: Tensor) -> Tensor:
-        """Describe images (..., dim) of unit length by themselves: (..., width).
+    def describe(self, unit: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Describe images by themselves.
 
         What an image is does not depend on its pool, so that all images of a step are described
         once, and the descriptions gathered.
+
+        Parameters
+        ----------
+        unit : (..., dim)
+            Embeddings of unit length.
+        beside : (..., n)
+            What `hilum.select.beside.columns` gives for the inputs of the spec; None if there are
+            none.
+
+        Returns
+        -------
+        (..., width)
         """
-        out: Tensor = self.describe_one(self.standardised(unit))
-        return out
+        return self.described(self.standardised(unit), beside)
+
+    def described(self, standard: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Describe images whose embeddings are standardised already."""
+        out: Tensor = self.describe_one(standard)
+        if self.describe_beside is None:
+            return out
+        if beside is None:
+            raise UsageError(
+                f"this selector looks at {', '.join(self.spec.beside)} beside the embedding: give "
+                "them with the images"
+            )
+        more: Tensor = self.describe_beside(beside)
+        return out + more
 
     def standardised(self, unit: Tensor) -> Tensor:
         """Return unit vectors (..., dim) as `describe_one` takes them."""
@@ -292,4 +324,4 @@ def load_selector(path: str | Path) -> SetSelector:
 
 
 def _tuples(spec: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    return {name: tuple(spec[name]) for name in ("budgets", "findings", "held_out")}
+    return {name: tuple(spec[name]) for name in ("beside", "budgets", "findings", "held_out")}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from hilum.encoders.device import choose_engine
 from hilum.errors import UsageError
 from hilum.progress import Progress
-from hilum.select.pool import Picks, Pool, Settings, Strategy
+from hilum.select.beside import People, columns
+from hilum.select.pool import Picks, Pool, Settings, Strategy, Vectors
 from hilum.select.quota import Quota
 from hilum.select.reward import rewards
 from hilum.select.selector import (
@@ -43,6 +44,8 @@ class SelectorRecipe:
         Route, budgets and what belongs to them.
     train
         Steps, batch, rate.
+    beside
+        What the selector sees beside the embedding: of ``age``, ``sex``, ``view``.
     width, heads, inducing, layers
         Of the network (`SelectorSpec`).
     validation_tasks, judged
@@ -53,6 +56,7 @@ class SelectorRecipe:
     about: str
     learning: Learning
     train: TrainSettings
+    beside: tuple[str, ...] = ()
     width: int = 32
     heads: int = 2
     inducing: int = 16
@@ -91,6 +95,7 @@ def train_selector(
     run: str | Path,
     recipe: str | SelectorRecipe = "policy",
     *,
+    people: tuple[People, People] | None = None,
     encoder: str = "",
     device: str = "auto",
     progress: Progress | None = None,
@@ -107,6 +112,8 @@ def train_selector(
         A folder, new or of the same run.
     recipe
         A name of `RECIPES`, or a recipe.
+    people
+        Age, sex and view of the images of both sources, for a recipe that looks at them.
     encoder
         Fingerprint of the encoder that made the embeddings; a selector is of no use on others.
     device
@@ -138,6 +145,7 @@ def train_selector(
     spec = SelectorSpec(
         dim=dim,
         encoder=encoder,
+        beside=chosen.beside,
         width=chosen.width,
         heads=chosen.heads,
         inducing=chosen.inducing,
@@ -150,15 +158,16 @@ def train_selector(
         provenance=dict(about or {}),
     )
     selector = SetSelector(spec, seed=chosen.train.seed)
-    task = SelectorTask(selector, source, chosen.learning)
-    settings = {**_as_json(chosen), "plan": _as_json(source.plan), "data": _digest(source)}
+    beside, beside_judged = _beside(chosen, people)
+    task = SelectorTask(selector, source, chosen.learning, beside)
+    settings = {**_as_json(chosen), "plan": _as_json(source.plan), "data": _digest(source, beside)}
     train(
         task,
         chosen.train,
         run,
         about=settings,
         engine=choose_engine(device, chosen.train.precision),
-        measure=measure_of(selector, validation, chosen),
+        measure=measure_of(selector, validation, chosen, beside_judged),
         progress=progress,
     )
     selector.to("cpu").eval()
@@ -191,7 +200,8 @@ def changed(recipe: SelectorRecipe, changes: Mapping[str, Any]) -> SelectorRecip
     """
     for name, value in changes.items():
         if name in _names(recipe) - {"learning", "train", "name", "about"}:
-            recipe = replace(recipe, **{name: value})
+            given: Any = tuple(value) if isinstance(value, list) else value
+            recipe = replace(recipe, **{name: given})
         elif name in _names(recipe.learning):
             recipe = replace(recipe, learning=replace(recipe.learning, **{name: value}))
         elif name in _names(recipe.train):
@@ -211,26 +221,60 @@ def _as_json(record: Any) -> dict[str, Any]:
     return document
 
 
-def _digest(source: TaskSource) -> str:
+def _beside(
+    recipe: SelectorRecipe, people: tuple[People, People] | None
+) -> tuple[Vectors | None, Vectors | None]:
+    """Return what the selector sees of the images of both sources beside their embeddings."""
+    if not recipe.beside:
+        return None, None
+    if people is None:
+        raise UsageError(
+            f"the recipe looks at {', '.join(recipe.beside)}: give people, or train on a collection"
+        )
+    train_side, judged = (columns(part, recipe.beside) for part in people)
+    return train_side, judged
+
+
+def _digest(source: TaskSource, beside: Vectors | None) -> str:
     total = hashlib.sha256(np.ascontiguousarray(source.vectors).data)
+    if beside is not None:
+        total.update(np.ascontiguousarray(beside).data)
     total.update(json.dumps([sorted(map(str, source.people)), source.findings]).encode())
     return total.hexdigest()
 
 
 def measure_of(
-    selector: SetSelector, validation: TaskSource, recipe: SelectorRecipe
+    selector: SetSelector,
+    validation: TaskSource,
+    recipe: SelectorRecipe,
+    beside: Vectors | None = None,
 ) -> Callable[[], float]:
-    """Return the mean AUROC over fixed validation tasks and budgets, with the best choices."""
+    """Return the mean AUROC over fixed validation tasks and budgets, with the best choices.
+
+    Raises
+    ------
+    UsageError
+        If a pool leaves nothing to choose at any of the recipe's budgets.
+    """
+    size = validation.plan.pool
+    budgets = [budget for budget in recipe.judged if budget < size]
+    if not budgets:
+        raise UsageError(
+            f"a pool of {size} leaves nothing to choose at the budgets that decide which weights "
+            f"are kept ({', '.join(map(str, recipe.judged))}): take larger pools, or smaller "
+            "budgets with --set judged=[...]"
+        )
     tasks = validation.batch(range(recipe.validation_tasks))
     unit = unit_vectors(validation.vectors)
     pools = torch.from_numpy(tasks.pool)
-    budgets = [budget for budget in recipe.judged if budget < pools.shape[1]]
+    more = None if beside is None else torch.from_numpy(beside)
 
     def measure() -> float:
         here = next(selector.parameters()).device
         found = []
         for budget in budgets:
-            picks = chosen_by(selector, unit.to(here), pools.to(here), budget)
+            seen = None if more is None else more.to(here)
+            picks = chosen_by(selector, unit.to(here), pools.to(here), budget, seen)
             found.append(rewards(validation.vectors, tasks, picks.cpu().numpy()).mean())
         return float(np.mean(found))
 
@@ -288,14 +332,18 @@ def _pick(
             f"the selector was trained on embeddings of {dim} numbers, the pool's have "
             f"{pool.vectors.shape[1]}: they are another encoder's"
         )
+    inputs = selector.spec.beside
+    beside = columns(People.of(pool), inputs) if inputs else None
     quota = Quota(pool, budget, settings)
     rows: list[int] = []
     scores: list[float] = []
     why: list[str] = []
     for seen in _parts(quota, max(selector.spec.pool, 4 * budget), rng):
         unit = unit_vectors(pool.vectors[seen])
+        more = None if beside is None else torch.from_numpy(beside[seen])
         with torch.inference_mode():
-            logits = selector(selector.describe(unit)[None], torch.tensor([budget]))[0].numpy()
+            described = selector.describe(unit, more)[None]
+            logits = selector(described, torch.tensor([budget]))[0].numpy()
         for place, at in enumerate(np.argsort(-logits, kind="stable"), start=1):
             if len(rows) < budget and quota.open[seen[at]]:
                 quota.take(int(seen[at]))

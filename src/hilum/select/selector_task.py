@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hilum.errors import UsageError
+from hilum.select.pool import Vectors
 from hilum.select.reward_torch import aurocs, smooth_aurocs
 from hilum.select.selector import SetSelector, gumbel_top_k, log_plackett_luce, relaxed_top_k
 from hilum.select.tasks import TaskSource
@@ -87,15 +88,23 @@ class SelectorTask(Task):
         Tasks of training patients.
     learning
         How.
+    beside : (n_images, n)
+        What the selector sees of the source's images beside their embeddings; None for nothing.
     tasks
         How many different tasks there are.
     """
 
     unit: Tensor
     standard: Tensor
+    beside: Tensor | None
 
     def __init__(
-        self, selector: SetSelector, source: TaskSource, learning: Learning, tasks: int = 1_000_000
+        self,
+        selector: SetSelector,
+        source: TaskSource,
+        learning: Learning,
+        beside: Vectors | None = None,
+        tasks: int = 1_000_000,
     ) -> None:
         super().__init__()
         if max(learning.budgets) >= source.plan.pool:
@@ -109,6 +118,8 @@ class SelectorTask(Task):
         self.tasks = tasks
         self.register_buffer("unit", unit_vectors(source.vectors), persistent=False)
         selector.standardise_by(self.unit)
+        more = None if beside is None else torch.from_numpy(beside)
+        self.register_buffer("beside", more, persistent=False)
         self.register_buffer("standard", selector.standardised(self.unit), persistent=False)
 
     @property
@@ -138,7 +149,7 @@ class SelectorTask(Task):
         labels = batch.pool_labels.to(device, self.unit.dtype)
         truth = batch.query_labels.to(device)
         budgets = torch.full((len(pool),), batch.budget, device=device)
-        described = self.selector.describe_one(self.standard)
+        described = self.selector.described(self.standard, self.beside)
         # index_select: its gradient is added up row by row, that of indexing sorts the rows first
         items = described.index_select(0, pool.flatten()).view(*pool.shape, -1)
         logits = self.selector(items, budgets).float()
@@ -239,7 +250,13 @@ def unit_vectors(vectors: NDArray[np.float32]) -> Tensor:
     return torch.nn.functional.normalize(torch.from_numpy(np.array(vectors, dtype=np.float32)))
 
 
-def chosen_by(selector: SetSelector, unit: Tensor, pools: Tensor, budget: int) -> Tensor:
+def chosen_by(
+    selector: SetSelector,
+    unit: Tensor,
+    pools: Tensor,
+    budget: int,
+    beside: Tensor | None = None,
+) -> Tensor:
     """Return the selector's choice (n_tasks, budget), best first, as positions in each pool.
 
     Parameters
@@ -248,9 +265,11 @@ def chosen_by(selector: SetSelector, unit: Tensor, pools: Tensor, budget: int) -
         Embeddings at length 1.
     pools : (n_tasks, n_pool)
         Rows of `unit`.
+    beside : (n_images, n)
+        What else the selector sees of the images; None for nothing.
     """
     with torch.inference_mode():
-        described = selector.describe(unit)
+        described = selector.describe(unit, beside)
         budgets = torch.full((len(pools),), budget, device=unit.device)
         logits: Tensor = selector(described[pools], budgets)
         return logits.topk(budget, dim=-1).indices

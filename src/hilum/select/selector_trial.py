@@ -9,6 +9,7 @@ from hilum.errors import UsageError
 from hilum.findings import Policy
 from hilum.progress import Progress
 from hilum.select.analysis import Analysis, analyse_strategies
+from hilum.select.beside import columns
 from hilum.select.comparison import Comparison, Design, compare_strategies
 from hilum.select.contenders import (
     ORIGINAL,
@@ -75,7 +76,8 @@ def teach(
     seed = int(changes.get("seed", 0))
     return train_selector(
         data.tasks(plan, seed), judged.tasks(plan, seed + 1), run, recipe,
-        encoder=encoder, device=device, progress=progress, about=about, **changes,
+        people=(data.people, judged.people), encoder=encoder, device=device,
+        progress=progress, about=about, **changes,
     )  # fmt: skip
 
 
@@ -222,7 +224,8 @@ def prepare_trial(
             _refuse_other_embeddings(str(path), one.encoder, one.dim, encoder, dim)
             if not external:
                 refuse_seen_patients(collection, where, one.provenance)
-    contenders: dict[str, Contender] = {SELECTOR: by_selector(ours)}
+    beside = columns(data.people, ours.spec.beside) if ours.spec.beside else None
+    contenders: dict[str, Contender] = {SELECTOR: by_selector(ours, beside)}
     if theirs is not None:
         contenders[ORIGINAL] = by_original(theirs, theirs.columns(data), seed)
     asked = tuple(named(name, data.findings) for name in findings)

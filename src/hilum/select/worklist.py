@@ -15,7 +15,8 @@ import polars as pl
 from hilum.errors import TableError, UsageError
 from hilum.findings import Policy
 from hilum.pseudonyms import load_key, pseudonym
-from hilum.select.pool import Floats, Pool, Rows, Settings, Strategy, Vectors
+from hilum.select.labelled import people_of
+from hilum.select.pool import Floats, Pool, Rows, Settings, Strategy
 from hilum.select.strategies import STRATEGIES
 from hilum.tables import Table, label_values, read_table
 
@@ -179,6 +180,7 @@ def _pool(
     view = _candidates(collection, where, table.ids)
     ids, vectors = view.vectors(embedding)
     about = view.table(["patient_id", "age", "sex", "view"])
+    people = people_of(about)
     target = label_values(table, policy).astype(np.float64)
     pool = Pool(
         vectors,
@@ -187,11 +189,10 @@ def _pool(
         labelled=_rows_of(table.ids, ids),
         labels=target,
         findings=table.findings,
-        age=_column(about, pl.col("age")),
-        sex=_column(about, pl.col("sex").replace_strict({"F": 1, "M": 0}, default=None)),
-        frontal=_column(
-            about, pl.col("view").replace_strict({"PA": 1, "AP": 1, "LATERAL": 0}, default=None)
-        ),
+        age=people.age.astype(np.float32),
+        sex=people.female.astype(np.float32),
+        frontal=people.frontal.astype(np.float32),
+        ap=people.ap.astype(np.float32),
     )
     return pool, about["patient_id"]
 
@@ -232,7 +233,3 @@ def _rows_of(wanted: Sequence[str], ids: Sequence[str]) -> Rows:
 
 def _numbered(patients: pl.Series) -> Rows:
     return patients.rank("dense").to_numpy().astype(np.int64)
-
-
-def _column(about: pl.DataFrame, column: pl.Expr) -> Vectors:
-    return about.select(column.cast(pl.Float32).fill_null(np.nan)).to_series().to_numpy()
