@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from scipy.stats import t, ttest_ind
 
 from hilum.errors import UsageError
@@ -26,6 +27,7 @@ from hilum.select.analysis_files import as_json, as_text, save
 from hilum.select.beside import People
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Design
 from hilum.select.contenders import by_strategy, without_labels
+from hilum.select.figures import draw_analysis
 from hilum.select.medselect_files import LabelledVectors
 from hilum.select.pool import Rows
 from hilum.select.strategies import STRATEGIES
@@ -211,7 +213,12 @@ def test_analyses_that_cannot_be_are_refused() -> None:
 
 def test_the_files_say_the_same(found: Analysis, tmp_path: Path) -> None:
     paths = save(found, tmp_path / "out")
-    assert [path.name for path in paths] == ["analysis.json", "analysis.csv", "analysis.txt"]
+    assert [path.name for path in paths] == [
+        "analysis.json", "analysis.csv", "analysis.txt", "distances_seen.svg", "selected_seen.svg",
+        "distances_unseen.svg", "selected_unseen.svg",
+    ]  # fmt: skip
+    again = save(found, tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
     document = json.loads(paths[0].read_text())
     assert document == json.loads(json.dumps(as_json(found)))
     assert "Holm" in document["tests"]
@@ -224,3 +231,39 @@ def test_the_files_say_the_same(found: Analysis, tmp_path: Path) -> None:
     assert "8 of 40 selected, 50% positive, 30 tasks for each finding." in text
     line = next(one for one in text.splitlines() if one.startswith("  age "))
     assert line.count("*") >= 1
+
+
+def test_figures_show_the_means_and_how_many_floors_a_distance_is(found: Analysis) -> None:
+    figures = dict(draw_analysis(found))
+    assert list(figures) == ["distances_seen", "selected_seen", "distances_unseen",
+                             "selected_unseen"]  # fmt: skip
+    axes = figures["distances_seen"].axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "L2", "L1", "Chebyshev", "cosine", "age"
+    ]  # fmt: skip
+    drawn = [np.asarray(line.get_xdata(), dtype=np.float64) for line in axes.lines]
+    drawn = [one for one in drawn if len(one) == 5]
+    assert len(drawn) == 3
+    floors = tuple(row(found, ALL_SEEN, f"{m}_w1", "random").mean for m in (*METRICS, "age"))
+    ours = [row(found, ALL_SEEN, f"{m}_w1", "medselect").mean for m in (*METRICS, "age")]
+    assert any(np.allclose(one, np.divide(ours, floors)) for one in drawn)
+    assert any((one == 1).all() for one in drawn)
+    shares = figures["selected_unseen"].axes[0]
+    women = row(found, ALL_UNSEEN, "female", "medselect")
+    half = t.ppf(0.975, women.tasks - 1) * (women.sd or 0) / women.tasks**0.5
+    bars = shares.collections[0]
+    assert isinstance(bars, LineCollection)
+    ends = np.asarray(bars.get_segments()[0])[:, 0]
+    np.testing.assert_allclose(ends, [women.mean - half, women.mean + half])
+
+
+def test_a_figure_of_nothing_known_is_left_out() -> None:
+    made = films()
+    unknown = np.full(500, np.nan)
+    data = replace(made, people=People(unknown, unknown, unknown, unknown))
+    contenders = without_labels(["random", "k-means"])
+    result = analyse_strategies(data, contenders, replace(DESIGN, unseen=()))
+    figures = dict(draw_analysis(result))
+    assert list(figures) == ["distances_seen", "selected_seen"]
+    names = [text.get_text() for text in figures["selected_seen"].axes[0].get_yticklabels()]
+    assert names == ["Edema", "Pneumonia", "Fracture", "No Finding"]

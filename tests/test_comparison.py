@@ -20,6 +20,7 @@ from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Cell, Comparison, Desi
 from hilum.select.comparison import compare_strategies as compare
 from hilum.select.comparison_files import as_json, as_rows, as_text, save
 from hilum.select.contenders import Contender, by_original, by_selector, without_labels
+from hilum.select.figures import draw_comparison
 from hilum.select.medselect_files import LabelledVectors
 from hilum.select.original import LstmSelector, distinct, select_tasks
 from hilum.select.original_run import Original
@@ -324,7 +325,10 @@ def test_the_files_hold_every_cell_and_say_what_the_intervals_are(
     found: Comparison, tmp_path: Path
 ) -> None:
     paths = save(found, tmp_path / "out")
-    assert [path.name for path in paths] == ["comparison.json", "comparison.csv", "comparison.txt"]
+    assert [path.name for path in paths] == [
+        "comparison.json", "comparison.csv", "comparison.txt", "comparison_seen_50.svg",
+        "comparison_unseen_50.svg", "comparison_seen_20.svg", "comparison_unseen_20.svg",
+    ]  # fmt: skip
     document = json.loads(paths[0].read_text())
     assert document == json.loads(json.dumps(as_json(found)))
     assert document["reference"] == "medselect"
@@ -338,6 +342,19 @@ def test_the_files_hold_every_cell_and_say_what_the_intervals_are(
         gain = result["gain"]
         assert row["gain_low"] == ("" if gain is None else str(gain["low"]))
     assert len(list(as_rows(found))) == len(rows)
+
+
+def test_a_figure_has_a_row_for_each_other_strategy(found: Comparison) -> None:
+    figure = dict(draw_comparison(found))["comparison_unseen_20"]
+    (axes,) = figure.axes
+    others = [name for name in found.strategies if name != "medselect"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [f"minus {n}" for n in others]
+    gains = [
+        cell.gain.estimate for cell in found.cells()
+        if (cell.prevalence, cell.finding, cell.budget) == (0.2, ALL_UNSEEN, 8) and cell.gain
+    ]  # fmt: skip
+    assert gains in [np.asarray(line.get_xdata()).tolist() for line in axes.lines]
+    assert axes.get_xlabel() == "AUROC of medselect minus the strategy's"
 
 
 def test_the_table_is_for_a_terminal_of_eighty_columns(found: Comparison) -> None:

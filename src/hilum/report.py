@@ -269,15 +269,13 @@ def figure(plot: "Plot", alt: str, caption: str, *, as_png: bool = False) -> Fig
     as_png
         Draw pixels rather than lines: smaller where there are thousands of points.
     """
-    import matplotlib as mpl
+    from hilum.plots.canvas import as_svg
 
-    out = io.BytesIO()
     if as_png:
+        out = io.BytesIO()
         plot.savefig(out, format="png", dpi=200)
         return Figure(_data_uri("image/png", out.getvalue()), alt, caption)
-    with mpl.rc_context({"svg.hashsalt": "hilum"}):  # the same plot is the same file
-        plot.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return Figure(_data_uri("image/svg+xml", out.getvalue()), alt, caption)
+    return Figure(_data_uri("image/svg+xml", as_svg(plot)), alt, caption)
 
 
 def film(

@@ -139,7 +139,9 @@ def try_(
     collection: Labelled,
     embedding: Embedding,
     selector: Selector,
-    out: Annotated[Path, typer.Option(help="A folder for comparison.json, .csv and .txt.")],
+    out: Annotated[
+        Path, typer.Option(help="A folder for comparison.json, .csv, .txt and figures.")
+    ],
     original: OriginalRun = None,
     strategies: Annotated[
         str, typer.Option(help="Which others, with commas between; all that need no labels.")
@@ -189,7 +191,7 @@ def analyse(
     collection: Labelled,
     embedding: Embedding,
     selector: Selector,
-    out: Annotated[Path, typer.Option(help="A folder for analysis.json, .csv and .txt.")],
+    out: Annotated[Path, typer.Option(help="A folder for analysis.json, .csv, .txt and figures.")],
     original: OriginalRun = None,
     strategies: Annotated[
         str, typer.Option(help="Which others, with commas between; random is among them.")

@@ -1,8 +1,10 @@
 """What all figures share: size, colours, axes, and the marks that mean the same everywhere."""
 
+import io
 from collections.abc import Sequence
 from typing import Final
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -66,6 +68,14 @@ def level(axes: Axes, text: str, value: float, *, at_right: bool = False) -> Non
         fontsize=SIZE - 1,
         color=GREY,
     )
+
+
+def as_svg(figure: Figure) -> bytes:
+    """Return a figure as an SVG file, the same bytes for the same figure."""
+    out = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "hilum"}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
 
 
 def numbers(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hilum.select.analysis import FLOOR, Analysis, Row
 from hilum.select.comparison_files import write_results
+from hilum.select.figures import draw_analysis, save_figures
 
 NOTE = (
     "Welch's t-test over tasks, corrected after Holm over all tests here; tasks share patients, so "
@@ -52,10 +53,11 @@ def as_text(analysis: Analysis) -> str:
 
 
 def save(analysis: Analysis, folder: str | Path) -> tuple[Path, ...]:
-    """Write analysis.json, analysis.csv and analysis.txt; each is complete or not there."""
+    """Write analysis.json, .csv and .txt, and its figures as SVG."""
     columns = [one.name for one in fields(Row)]
     rows = (asdict(row) for row in analysis.rows())
-    return write_results(folder, "analysis", as_json(analysis), columns, rows, as_text(analysis))
+    files = write_results(folder, "analysis", as_json(analysis), columns, rows, as_text(analysis))
+    return (*files, *save_figures(draw_analysis(analysis), folder))
 
 
 def _number(row: Row | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hilum.evaluate.intervals import Measure
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Cell, Comparison
+from hilum.select.figures import draw_comparison, save_figures
 
 OVER_PATIENTS: Final = (
     "over patients: the query's patients drawn again with replacement, percentiles; pools and "
@@ -99,11 +100,12 @@ def as_text(comparison: Comparison) -> str:
 
 
 def save(comparison: Comparison, folder: str | Path) -> tuple[Path, ...]:
-    """Write comparison.json, comparison.csv and comparison.txt; each is complete or not there."""
+    """Write comparison.json, .csv and .txt, and its figures as SVG."""
     rows = as_rows(comparison)
-    return write_results(
+    files = write_results(
         folder, "comparison", as_json(comparison), _COLUMNS, rows, as_text(comparison)
     )
+    return (*files, *save_figures(draw_comparison(comparison), folder))
 
 
 def write_results(
