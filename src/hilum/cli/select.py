@@ -31,7 +31,7 @@ PerPatient = Annotated[
 ]
 Where = Annotated[str | None, typer.Option(help="SQL: only among images that fulfil it.")]
 Weights = Annotated[
-    Path | None, typer.Option(exists=True, dir_okay=False, help="A trained selector (medselect).")
+    Path | None, typer.Option(exists=True, help="A trained selector: a run or its weights.")
 ]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Key = Annotated[Path | None, typer.Option(help="The key file of the pseudonyms.")]

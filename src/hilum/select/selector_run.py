@@ -287,7 +287,7 @@ def selector_strategy(path: str | Path, encoder: str = "") -> Strategy:
     Parameters
     ----------
     path
-        Its weights.
+        Its weights, or the run that made them.
     encoder
         Fingerprint of the encoder that made the pool's embeddings; "" if it is not known.
 
@@ -298,7 +298,8 @@ def selector_strategy(path: str | Path, encoder: str = "") -> Strategy:
     UsageError
         If it was trained on another encoder's embeddings.
     """
-    selector = load_selector(path)
+    path = Path(path)
+    selector = load_selector(path / FILE_NAME if path.is_dir() else path)
     spec = selector.spec
     if encoder and spec.encoder and encoder != spec.encoder:
         raise UsageError(
