@@ -82,7 +82,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         r"not a readable \.safetensors file",
     ),
     "another format": (lambda p: rewrite(p, format=9), "in format 1; got kind 'image', format 9"),
-    "another kind": (lambda p: rewrite(p, kind="pair"), "got kind 'pair'"),
+    "another kind": (lambda p: rewrite(p, kind="selector"), "got kind 'selector'"),
+    "taken for a pair": (
+        lambda p: rewrite(p, kind="pair"),
+        "no spec that this version understands",
+    ),
     "no spec": (lambda p: rewrite(p, spec=None), "no spec that this version understands"),
     "strange spec": (lambda p: rewrite(p, spec=spec_with(p, depth=3)), "no spec that this vers"),
     "half a spec": (

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hilum.encoders.image import Encoder, check_pixels
-from hilum.encoders.weights import load_encoder
+from hilum.encoders.image import check_pixels
+from hilum.encoders.references import load_encoder
+from hilum.encoders.weights import AnyEncoder
 from hilum.errors import UsageError
 from hilum.progress import Progress, silent
 from hilum.training.feed import read_ahead
@@ -27,7 +28,7 @@ Vectors = NDArray[np.float32]
 
 def embed(
     collection: "Collection",
-    encoder: Encoder | str | Path,
+    encoder: AnyEncoder | str | Path,
     name: str,
     *,
     batch_size: int = 64,
@@ -65,7 +66,7 @@ def embed(
 
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1; got {batch_size}")
-    if not isinstance(encoder, Encoder):
+    if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder)
     info = EmbeddingInfo(
         dim=encoder.spec.dim,
@@ -88,7 +89,7 @@ def embed(
 
 
 def embed_pixels(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     pixels: NDArray[np.uint8],
     *,
     batch_size: int = 64,
@@ -112,7 +113,7 @@ def embed_pixels(
 
 
 def encode_rows(
-    encoder: Encoder, read: Callable[[Rows], NDArray[np.uint8]], rows: Rows, batch_size: int
+    encoder: AnyEncoder, read: Callable[[Rows], NDArray[np.uint8]], rows: Rows, batch_size: int
 ) -> Iterator[tuple[Rows, Vectors]]:
     """Yield rows and their vectors, batch by batch; `read` runs two batches ahead in a thread."""
     parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]

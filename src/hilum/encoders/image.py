@@ -8,7 +8,7 @@ travel with the weights as an `EncoderSpec`, so that an encoder cannot be fed th
 import difflib
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 import timm
@@ -21,6 +21,8 @@ from hilum.encoders.device import Engine, choose_engine, own_random_numbers
 from hilum.encoders.tensors import digest
 from hilum.errors import UsageError
 
+Resize = Literal["antialiased", "bicubic"]
+
 
 @dataclass(frozen=True)
 class EncoderSpec:
@@ -29,7 +31,7 @@ class EncoderSpec:
     Parameters
     ----------
     architecture
-        A timm name, such as ``"resnet18"``.
+        A timm name, such as ``"resnet18"``; of a pair also ``open_clip:NAME``.
     size
         Height and width of its input in pixels.
     channels
@@ -44,6 +46,9 @@ class EncoderSpec:
         The recipe that trained it, or "".
     source
         Where the weights come from, in words.
+    resize
+        How images of another side are resized: ``"antialiased"`` (bilinear), or ``"bicubic"``,
+        without antialiasing, for weights that were trained so (CheXzero's).
     """
 
     architecture: str
@@ -55,8 +60,13 @@ class EncoderSpec:
     findings: tuple[str, ...] = ()
     recipe: str = ""
     source: str = ""
+    resize: Resize = "antialiased"
 
     def __post_init__(self) -> None:
+        if self.resize not in get_args(Resize):
+            raise UsageError(
+                f"{self.resize!r} is not a way to resize; choose from {', '.join(get_args(Resize))}"
+            )
         if self.channels not in (1, 3):
             raise UsageError(f"an encoder has 1 or 3 channels, not {self.channels}")
         if not len(self.mean) == len(self.std) == self.channels:
@@ -70,8 +80,14 @@ class EncoderSpec:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON types."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """Return the fields as plain JSON types.
+
+        The usual way to resize is left out: fingerprints made before there was another stay.
+        """
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        if self.resize == "antialiased":
+            del plain["resize"]
+        return plain
 
 
 @final
@@ -145,13 +161,14 @@ def check_pixels(pixels: NDArray[np.uint8]) -> None:
 def to_input(pixels: Tensor, spec: EncoderSpec) -> Tensor:
     """Map (n, side, side) uint8 to the (n, channels, size, size) that `spec` asks for.
 
-    A resize is bilinear and antialiased: each output pixel is the weighted mean of all input
-    pixels that it covers, so shrinking does not alias.
+    A resize is bilinear and antialiased, unless the spec says otherwise: each output pixel is
+    the weighted mean of all input pixels that it covers, so shrinking does not alias.
     """
     grey = pixels[:, None].float() / 255.0  # (n, 1, side, side)
     if grey.shape[-1] != spec.size:
+        mode, smooth = ("bicubic", False) if spec.resize == "bicubic" else ("bilinear", True)
         shape = (spec.size, spec.size)
-        grey = functional.interpolate(grey, shape, mode="bilinear", antialias=True)
+        grey = functional.interpolate(grey, shape, mode=mode, antialias=smooth)
     return normalise(grey, spec)
 
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from hilum.encoders.device import Engine, choose_engine
 from hilum.encoders.image import Encoder, EncoderSpec, build_module, check_pixels, feature_dim
-from hilum.encoders.weights import FILE_NAME, load_encoder, pretrained_module, save_encoder
+from hilum.encoders.references import load_image, pretrained_module
+from hilum.encoders.weights import FILE_NAME, save_encoder
 from hilum.errors import UsageError
 from hilum.progress import Progress
 from hilum.training.feed import Feed, Streamed, fits, resident
@@ -156,7 +157,7 @@ def _start(recipe: MocoRecipe, images: int) -> tuple[nn.Module, EncoderSpec]:
         _check_start(recipe, found, channels)
         module = pretrained_module(init.removeprefix("timm:"), size, channels)
     else:
-        encoder = load_encoder(init, engine=choose_engine("cpu"))
+        encoder = load_image(init, engine=choose_engine("cpu"))
         _check_start(recipe, encoder.spec.architecture, encoder.spec.channels)
         module = encoder.module
     spec = EncoderSpec(
