@@ -6,6 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from hilum import cli
 from hilum.collection import Collection, EmbeddingInfo
@@ -137,9 +138,28 @@ def test_the_originals_own_files_can_teach(
         teach_from_files(tmp_path / "files", tmp_path / "more")
 
 
+def test_four_tables_teach_as_a_folder_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = originals_files(tmp_path / "files")
+    parts = [folder / part / f"{kind}.csv" for part in ("meta_train", "meta_val")
+             for kind in ("positives", "no_findings")]  # fmt: skip
+    words = ["--layout", "medselect", "--pool", "4", "--query", "2", "--steps", "1", "--device",
+             "cpu", "--set", "budgets=[2]", "--set", "judged=[2]", "--set", "batch=4",
+             "--set", "validation_tasks=3"]  # fmt: skip
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    assert run(monkeypatch, "train", str(folder), one, *words) == 0
+    assert run(monkeypatch, "train", ",".join(map(str, parts)), other, *words) == 0
+    weights = [load_selector(Path(path) / "selector.safetensors") for path in (one, other)]
+    for left, right in zip(*(each.state_dict().values() for each in weights), strict=True):
+        assert torch.equal(left, right)
+    assert run(monkeypatch, "train", ",".join(map(str, parts[:3])), one, *words) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
+        (["--findings", "Gout"], 2, "no finding 'Gout' here"),
         (["--recipe", "magic"], 2, "no recipe 'magic'; choose from policy, relaxed, medselect-20"),
         (["--set", "shoe=3"], 2, "a selector's recipe has no field 'shoe'"),
         (["--recipe", "medselect-2021", "--set", "shoe=3"], 2, "has no field 'shoe'; it has batch"),

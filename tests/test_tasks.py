@@ -212,6 +212,49 @@ def test_findings_are_split_in_any_spelling_and_without_no_finding() -> None:
 # --------------------------------------------------------------------------- what is refused
 
 
+def test_a_task_is_cut_from_one_place() -> None:
+    films = hospital(800, 300)
+    places = np.where(films.patients < 150, "here", "there")
+    films.labels[places == "there", 0] = 0  # the first finding is only here
+    source = TaskSource.of(
+        films.vectors, films.labels, films.patients, FINDINGS, SMALL, 0, places
+    )  # fmt: skip
+    drawn = [source.draw(index) for index in range(200)]
+    met = {(task.finding, *set(places[np.concatenate([task.pool, task.query])])) for task in drawn}
+    assert met == {(0, "here"), (1, "here"), (1, "there"), (2, "here"), (2, "there")}
+
+
+def test_one_place_draws_what_no_places_draw() -> None:
+    films = hospital()
+    one = TaskSource.of(films.vectors, films.labels, films.patients, FINDINGS, SMALL, 0,
+                        ["x"] * len(films.patients))  # fmt: skip
+    assert all(same(one.draw(at), films.source(SMALL).draw(at)) for at in range(20))
+    assert one.digest == films.source(SMALL).digest
+
+
+def test_a_finding_too_rare_everywhere_is_refused_with_the_counts_of_its_best_place() -> None:
+    films = hospital(800, 300)
+    places = np.arange(800) % 3 == 0
+    films.labels[np.flatnonzero(films.labels[:, 0] == 1)[9:], 0] = 0
+    most = max(int((films.labels[places == side, 0] == 1).sum()) for side in (True, False))
+    with pytest.raises(UsageError, match=f"{FINDINGS[0]} is too rare: {most} images of"):
+        TaskSource.of(films.vectors, films.labels, films.patients, FINDINGS, SMALL, 0, places)
+    with pytest.raises(ValueError, match=r"places must be \(800,\), got \(3,\)"):
+        TaskSource.of(films.vectors, films.labels, films.patients, FINDINGS, SMALL, 0, [1, 2, 3])
+
+
+def test_a_digest_knows_vectors_labels_and_patients() -> None:
+    films = hospital()
+    other = replace(films, labels=films.labels.copy())
+    first = np.flatnonzero(other.labels[:, 1] == 1)[0]
+    other.labels[first, 1] = np.nan
+    moved = replace(films, vectors=films.vectors + np.float32(1e-3))
+    renamed = replace(films, patients=films.patients + 1000)
+    swapped = replace(films, patients=films.patients[::-1].copy())
+    digests = {one.source(SMALL).digest for one in (films, other, moved, renamed, swapped)}
+    assert len(digests) == 5
+
+
 def test_a_rare_finding_says_how_rare_and_what_would_do() -> None:
     films = hospital(400, 150)
     films.labels[:, 2] = 0

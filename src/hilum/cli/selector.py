@@ -34,6 +34,9 @@ Beside = Annotated[
     str,
     typer.Option(help="What it sees beside the embedding, with commas between: of age, sex, view."),
 ]
+Taught = Annotated[
+    str, typer.Option(help="Findings to train on, with commas between; '' takes all.")
+]
 HeldOut = Annotated[str, typer.Option(help="Findings never to train on, with commas between.")]
 Teach = Annotated[str, typer.Option("--train", help="Which images teach: a split, or SQL.")]
 Stop = Annotated[
@@ -73,7 +76,11 @@ def register(app: typer.Typer) -> None:
 @selector_app.command()
 def train(
     collection: Annotated[
-        str, typer.Argument(help="A collection; with --layout medselect a folder of its files.")
+        str,
+        typer.Argument(
+            help="A collection; with --layout medselect a folder of its files, or its four CSVs "
+            "with commas between (positives, normals, the same for validation)."
+        ),
     ],
     run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
     embedding: Annotated[
@@ -81,6 +88,7 @@ def train(
     ] = None,
     recipe: Annotated[str, typer.Option(help="policy, relaxed or medselect-2021.")] = "policy",
     layout: Layout = "collection",
+    findings: Taught = "",
     held_out: HeldOut = "",
     beside: Beside = "",
     pool: Pool = 1000,
@@ -105,14 +113,17 @@ def train(
     from hilum.select.selector_trial import teach_from_files, teach_on
     from hilum.select.task_plan import TaskPlan
 
-    plan = TaskPlan(pool, query, prevalence, negatives, held_out=_names(held_out))
+    plan = TaskPlan(
+        pool, query, prevalence, negatives, findings=_names(findings), held_out=_names(held_out)
+    )
     changes = {"steps": steps, "seed": seed, "beside": _names(beside) or None}
     given = {name: value for name, value in changes.items() if value is not None}
     given |= read_settings(set_ or [])
     with progress_bar("selector") as progress:
         if layout == "medselect":
+            parts = collection.split(",")
             teach_from_files(
-                collection, run, recipe, plan, policy or "positive",
+                collection if len(parts) == 1 else parts, run, recipe, plan, policy or "positive",
                 device=device, progress=progress, **given,
             )  # fmt: skip
         else:

@@ -24,6 +24,8 @@ class Candidates:
 
     Parameters
     ----------
+    finding
+        Its position among those asked about.
     rows
         Images of each class, ascending.
     of_patient : (2, n_patients)
@@ -32,6 +34,7 @@ class Candidates:
         Whose each image is, as numbers from 0.
     """
 
+    finding: int
     rows: tuple[Rows, Rows]
     of_patient: NDArray[np.int32]
     patients: Rows
@@ -81,9 +84,9 @@ class Candidates:
 
 def candidates_of(
     findings: Sequence[str], labels: Mapping[str, NDArray[np.float64]], patients: Rows,
-    plan: TaskPlan,
+    plan: TaskPlan, places: Rows,
 ) -> tuple[Candidates, ...]:  # fmt: skip
-    """Find the images of each class of some findings.
+    """Find the images of each class of some findings, at each place.
 
     Parameters
     ----------
@@ -95,6 +98,8 @@ def candidates_of(
         Numbers from 0.
     plan
         Which negatives, and which findings are held out.
+    places : (n_images,)
+        Where each image comes from, as numbers from 0.
     """
     if NO_FINDING in labels:
         normal = labels[NO_FINDING] == 1
@@ -105,32 +110,46 @@ def candidates_of(
         for name in plan.held_out:
             usable &= labels[named(name, tuple(labels))] != 1
     out = []
-    for finding in findings:
+    for at, finding in enumerate(findings):
         positive = labels[finding] == 1
         negative = normal | (labels[finding] == 0) if plan.negatives == "rest" else normal
         masks = (negative & ~positive & usable, positive & usable)
-        counts = [np.bincount(patients[mask], minlength=patients.max() + 1) for mask in masks]
-        rows = (np.flatnonzero(masks[0]), np.flatnonzero(masks[1]))
-        out.append(Candidates(rows, np.stack(counts).astype(np.int32), patients))
+        out += [_at(at, masks, patients, places == place) for place in range(places.max() + 1)]
     return tuple(out)
 
 
-def refuse_rare(
+def _at(
+    finding: int,
+    masks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    patients: Rows,
+    here: NDArray[np.bool_],
+) -> Candidates:
+    parts = [mask & here for mask in masks]
+    counts = [np.bincount(patients[part], minlength=patients.max() + 1) for part in parts]
+    rows = (np.flatnonzero(parts[0]), np.flatnonzero(parts[1]))
+    return Candidates(finding, rows, np.stack(counts).astype(np.int32), patients)
+
+
+def frequent_enough(
     findings: Sequence[str], candidates: Sequence[Candidates], plan: TaskPlan, seed: int
-) -> None:
-    """Make sure that tasks of this plan can be drawn about every finding.
+) -> tuple[Candidates, ...]:
+    """Return the candidates that tasks of this plan can be drawn from: some about every finding.
 
     Raises
     ------
     UsageError
-        With the counts of the first finding that is too rare, what would fit it, and the others.
+        If there are none about a finding: with the counts of the first one that is too rare (where
+        it is most frequent), what would fit it, and the others.
     """
+    fit = tuple(c for c in candidates if c.fit(plan.pool_sizes, plan.query_sizes, seed))
+    known = {images.finding for images in fit}
     rare = [
-        (finding, images) for finding, images in zip(findings, candidates, strict=True)
-        if not images.fit(plan.pool_sizes, plan.query_sizes, seed)
-    ]  # fmt: skip
+        (finding, max((c for c in candidates if c.finding == at), key=lambda c: len(c.rows[1])))
+        for at, finding in enumerate(findings)
+        if at not in known
+    ]
     if not rare:
-        return
+        return fit
     finding, images = rare[0]
     negatives, positives = map(len, images.rows)
     people = (images.of_patient > 0).sum(axis=1)

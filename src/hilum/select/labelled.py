@@ -56,7 +56,7 @@ def labelled_vectors(
     ids, vectors = view.vectors(embedding)
     refuse_unusable(vectors, ids)
     table = view.labels(policy=policy)
-    about = view.table(["age", "sex", "view"])
+    about = view.table(["age", "sex", "view", "source"])
     return LabelledVectors(
         ids=ids,
         vectors=vectors,
@@ -64,6 +64,7 @@ def labelled_vectors(
         labels=table.values,
         patients=tuple(map(str, table.extra["patient_id"])),
         people=people_of(about),
+        places=tuple(about["source"]),
     )
 
 

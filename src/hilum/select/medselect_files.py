@@ -56,6 +56,8 @@ class LabelledVectors:
         Whose each image is.
     people
         Age, sex and view of each image.
+    places
+        Where each image comes from; tasks are cut from one place at a time.
     """
 
     ids: tuple[str, ...]
@@ -64,11 +66,12 @@ class LabelledVectors:
     labels: Floats
     patients: tuple[str, ...]
     people: People
+    places: tuple[str, ...] = ()
 
     def tasks(self, plan: TaskPlan | None = None, seed: int = 0) -> TaskSource:
         """Prepare tasks; errors as in `TaskSource.of`."""
-        people = np.array(self.patients)
-        return TaskSource.of(self.vectors, self.labels, people, self.findings, plan, seed)
+        people, places = np.array(self.patients), np.array(self.places) if self.places else None
+        return TaskSource.of(self.vectors, self.labels, people, self.findings, plan, seed, places)
 
 
 def read_medselect(

@@ -20,7 +20,7 @@ from hilum.select.contenders import (
     without_labels,
 )
 from hilum.select.labelled import condition, labelled_vectors, refuse_seen_patients
-from hilum.select.medselect_files import LabelledVectors, read_folder
+from hilum.select.medselect_files import LabelledVectors, read_folder, read_medselect
 from hilum.select.original_run import RECIPE, Original, load_original, train_original
 from hilum.select.selector import SetSelector, load_selector
 from hilum.select.selector_run import FILE_NAME, RECIPES, train_selector
@@ -125,26 +125,43 @@ def teach_on(
 
 
 def teach_from_files(
-    folder: str | Path, run: str | Path, recipe: str = "policy", plan: TaskPlan | None = None,
-    policy: Policy = "positive", **more: Any,
+    files: str | Path | Sequence[str | Path], run: str | Path, recipe: str = "policy",
+    plan: TaskPlan | None = None, policy: Policy = "positive", **more: Any,
 ) -> SetSelector | Original:  # fmt: skip
-    """Train a selector on MedSelect's own inputs, as `hilum export --to medselect` writes them.
+    """Train a selector on MedSelect's own inputs.
 
     Parameters
     ----------
-    folder
-        With `meta_train` and `meta_val` in it.
+    files
+        A folder with `meta_train` and `meta_val` in it, as `hilum export --to medselect` writes
+        it; or four tables, each beside its HDF5 file: positives and normals of training, positives
+        and normals of validation.
 
-    Other parameters, and errors, as in `teach` and `hilum.select.medselect_files.read_folder`.
+    Other parameters, and errors, as in `teach` and `hilum.select.medselect_files.read_medselect`.
     """
-    parts = read_folder(folder, policy)
+    about = {"layout": "medselect", "policy": policy}
+    data, judged = _both(files, policy)
+    return teach(data, judged, run, recipe, plan, about=about, **more)
+
+
+def _both(
+    files: str | Path | Sequence[str | Path], policy: Policy
+) -> tuple[LabelledVectors, LabelledVectors]:
+    """Read training and validation."""
+    if not isinstance(files, str | Path):
+        if len(files) != 4:
+            raise UsageError(
+                "MedSelect's inputs are a folder or four tables: positives and normals of "
+                f"training, positives and normals of validation; got {len(files)}"
+            )
+        return read_medselect(*files, policy=policy)
+    parts = read_folder(files, policy)
     if missing := {"train", "val"} - set(parts):
         raise UsageError(
-            f"{folder}: training needs meta_train and meta_val; there is nothing for "
+            f"{files}: training needs meta_train and meta_val; there is nothing for "
             f"{' and '.join(sorted(missing))}"
         )
-    about = {"layout": "medselect", "policy": policy}
-    return teach(parts["train"], parts["val"], run, recipe, plan, about=about, **more)
+    return parts["train"], parts["val"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,12 @@ What differs from MedSelect's tasks:
   radiologist who looks for one finding is up against.
 * *Prevalence.* Any, not one half alone.
 * *Held-out findings.* Images that have one take no part in training (see `TaskPlan`).
+* *Several sources.* A task is cut from the images of one: if positives came from one hospital and
+  negatives from another, it would teach to tell hospitals apart.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -24,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hilum.errors import LeakError, UsageError
 from hilum.findings import Policy
-from hilum.select.candidates import Candidates, candidates_of, refuse_rare
+from hilum.select.candidates import Candidates, candidates_of, frequent_enough
 from hilum.select.pool import Rows, refuse_unusable
 from hilum.select.task_plan import TaskPlan, asked_findings
 
@@ -112,6 +116,7 @@ class TaskSource:
         findings: Sequence[str],
         plan: TaskPlan | None = None,
         seed: int = 0,
+        places: ArrayLike | None = None,
     ) -> "TaskSource":
         """Prepare tasks.
 
@@ -131,6 +136,9 @@ class TaskSource:
             What tasks look like; the defaults if None.
         seed
             Another seed gives other tasks.
+        places : (n_images,)
+            Where each image comes from: names or numbers of its source. A task has images of one
+            place, and a finding is asked about wherever it is frequent enough. One place if None.
 
         Raises
         ------
@@ -150,22 +158,28 @@ class TaskSource:
         asked = asked_findings(findings, plan)
         names, codes = np.unique(who, return_inverse=True)
         columns = dict(zip(findings, target.T, strict=True))
-        candidates = candidates_of(asked, columns, codes.astype(np.int64), plan)
-        refuse_rare(asked, candidates, plan, seed)
+        where = np.zeros(len(who), dtype=np.int64)
+        if places is not None:
+            if np.shape(places) != who.shape:
+                raise ValueError(f"places must be {who.shape}, got {np.shape(places)}")
+            where = np.unique(np.asarray(places), return_inverse=True)[1].astype(np.int64)
+        everywhere = candidates_of(asked, columns, codes.astype(np.int64), plan, where)
+        candidates = frequent_enough(asked, everywhere, plan, seed)
         return cls(vectors, frozenset(names.tolist()), asked, plan, seed, candidates)
 
     def draw(self, index: int) -> Task:
         """Draw task number `index`, always the same one.
 
-        The finding is uniform over `findings`. The query's images are uniform over all those of
-        their class (given that the patients left fill a pool, where that is not certain); the
-        pool's are uniform over the images of all other patients. So a patient with many images is
-        rarer in the pool than in the query, by as much as is lost to the query. Where every
+        The finding is uniform over `findings`; where there are several places, over pairs of a
+        finding and a place where it is frequent enough. The query's images are uniform over all
+        those of their class (given that the patients left fill a pool, where that is not certain);
+        the pool's are uniform over the images of all other patients. So a patient with many images
+        is rarer in the pool than in the query, by as much as is lost to the query. Where every
         image has its own patient, this is MedSelect's law.
         """
         rng = np.random.default_rng([self.seed, TASK, index])
-        finding = int(rng.integers(len(self.findings)))
-        images, wanted = self._candidates[finding], self.plan.pool_sizes
+        images = self._candidates[int(rng.integers(len(self._candidates)))]
+        wanted = self.plan.pool_sizes
         while True:  # as a rule once, and hardly ever more than a few times: see `Candidates.fit`
             query = images.query(self.plan.query_sizes, rng)
             lost = images.lost_to(query)
@@ -174,12 +188,24 @@ class TaskSource:
         pool = images.pool(wanted, query, lost, rng)
         in_pool, in_query = rng.permutation(len(pool)), rng.permutation(len(query))
         return Task(
-            finding,
+            images.finding,
             pool[in_pool],
             (in_pool >= wanted[0]).astype(np.uint8),
             query[in_query],
             (in_query >= self.plan.query_sizes[0]).astype(np.uint8),
         )
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) over the vectors, whose they are, and the images of every class."""
+        total = hashlib.sha256(np.ascontiguousarray(self.vectors).data)
+        total.update(json.dumps([sorted(map(str, self.people)), self.findings]).encode())
+        total.update(np.ascontiguousarray(self._candidates[0].patients).data)
+        for images in self._candidates:
+            for rows in images.rows:
+                total.update(f"{images.finding} {len(rows)} ".encode())
+                total.update(np.ascontiguousarray(rows).data)
+        return total.hexdigest()
 
     def batch(self, indices: ArrayLike) -> Tasks:
         """Draw the tasks of some numbers, in their order."""
@@ -227,7 +253,8 @@ def task_source(
     assert table.ids == ids  # both in row order
     refuse_unusable(vectors, ids)
     patients = np.array(table.extra["patient_id"], dtype=np.str_)
-    return TaskSource.of(vectors, table.values, patients, table.findings, plan, seed)
+    places = collection.table(["source"])["source"].to_numpy()
+    return TaskSource.of(vectors, table.values, patients, table.findings, plan, seed, places)
 
 
 def refuse_shared_patients(*sources: TaskSource) -> None:
