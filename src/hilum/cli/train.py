@@ -85,7 +85,10 @@ def embed(
     collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
     encoder: Annotated[
         str,
-        typer.Option(help="A run folder, a weights file, timm:NAME, or random:NAME (untrained)."),
+        typer.Option(
+            help="A run folder, a weights file, timm:NAME, open_clip:NAME:TAG, or random:NAME "
+            "(untrained)."
+        ),
     ],
     name: Annotated[str, typer.Option(help="What to call the embedding.")],
     batch: Annotated[int, typer.Option(help="Images at a time.")] = 64,
@@ -123,14 +126,21 @@ def embed(
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A foreign checkpoint (.pth.tar, .pt).")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
-    layout: Annotated[str, typer.Option("--from", help="Who wrote it: moco-cxr.")],
-    size: Annotated[int, typer.Option(help="Side of the encoder's input, pixels.")] = 320,
+    layout: Annotated[
+        str, typer.Option("--from", help="Who wrote it: moco-cxr, chexzero, open-clip.")
+    ],
+    arch: Annotated[
+        str | None, typer.Option(help="Its model, where the weights do not say: ViT-B-32.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the encoder's input, pixels; 320 for moco-cxr.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Convert a foreign checkpoint to an encoder, and account for everything in it."""
     import hilum
 
-    report = hilum.convert(checkpoint, out, layout, size=size)
+    report = hilum.convert(checkpoint, out, layout, size=size, architecture=arch)
     emit(report.as_dict(), as_json=as_json, text=report.as_text())
 
 

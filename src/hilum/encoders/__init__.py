@@ -1,6 +1,7 @@
 """Encoders: a network, its weights, and everything needed to feed it an image or a text."""
 
-from hilum.encoders.convert import Conversion, convert
+from hilum.encoders.conversion import Conversion
+from hilum.encoders.convert import convert
 from hilum.encoders.image import Encoder, EncoderSpec, random_encoder
 from hilum.encoders.pair import PairEncoder, PairModule, PairSpec
 from hilum.encoders.pair_build import random_pair
