@@ -2,13 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hilum.cli.console import emit, note, progress_bar, read_settings
 from hilum.cli.train import Device, Json
 from hilum.errors import UsageError
+
+if TYPE_CHECKING:
+    from hilum.select.selector_trial import Trial
+    from hilum.select.task_plan import TaskPlan
 
 selector_app = typer.Typer(
     help="Learn which images to label, and compare.", no_args_is_help=True, rich_markup_mode="rich"
@@ -109,31 +113,21 @@ def train(
     It is written to RUN/selector.safetensors, for `hilum select --selector` and `hilum selector
     test`. A run that was stopped goes on where it was when the same command is given again.
     """
-    from hilum.collection import open_collection
-    from hilum.select.selector_trial import teach_from_files, teach_on
     from hilum.select.task_plan import TaskPlan
 
     plan = TaskPlan(
         pool, query, prevalence, negatives, findings=_names(findings), held_out=_names(held_out)
     )
-    changes = {"steps": steps, "seed": seed, "beside": _names(beside) or None}
-    given = {name: value for name, value in changes.items() if value is not None}
+    given: dict[str, Any] = {"steps": steps, "seed": seed, "beside": _names(beside) or None}
+    given = {name: value for name, value in given.items() if value is not None}
     given |= read_settings(set_ or [])
     with progress_bar("selector") as progress:
+        given |= {"device": device, "progress": progress}
         if layout == "medselect":
-            parts = collection.split(",")
-            teach_from_files(
-                collection if len(parts) == 1 else parts, run, recipe, plan, policy or "positive",
-                device=device, progress=progress, **given,
-            )  # fmt: skip
+            _teach_from_files(collection, run, recipe, plan, policy, given)
         else:
-            if embedding is None:
-                raise UsageError("a collection needs --embedding NAME")
-            teach_on(
-                open_collection(collection), embedding, run, recipe, plan, train=train_,
-                validation=validate, policy=policy or "ignore", device=device, progress=progress,
-                **given,
-            )  # fmt: skip
+            given |= {"train": train_, "validation": validate}
+            _teach_on(collection, embedding, run, recipe, plan, policy, given)
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
         return
     metrics = _metrics(run)
@@ -176,15 +170,13 @@ def try_(
     Findings that the selector was trained on and findings that it was not are told apart. No
     patient who taught it may be among the tested.
     """
-    from hilum.collection import open_collection
     from hilum.select import comparison_files
-    from hilum.select.selector_trial import prepare_trial, try_selector
+    from hilum.select.selector_trial import try_selector
     from hilum.select.task_plan import TaskPlan
 
-    trial = prepare_trial(
-        open_collection(collection), embedding, selector, original=original,
-        strategies=_names(strategies) or None, where=where, findings=_names(findings),
-        external=external, policy=policy, seed=seed,
+    trial = _trial(
+        collection, embedding, selector, strategies, findings,
+        original=original, where=where, external=external, policy=policy, seed=seed,
     )  # fmt: skip
     with progress_bar("test") as progress:
         found = try_selector(
@@ -225,15 +217,13 @@ def analyse(
     How far apart the images are, how that differs from a random selection, and the age, sex, view
     and findings of those selected.
     """
-    from hilum.collection import open_collection
     from hilum.select import analysis_files
-    from hilum.select.selector_trial import analyse_selector, prepare_trial
+    from hilum.select.selector_trial import analyse_selector
     from hilum.select.task_plan import TaskPlan
 
-    trial = prepare_trial(
-        open_collection(collection), embedding, selector, original=original,
-        strategies=_names(strategies), where=where, findings=_names(findings),
-        external=external, policy=policy, seed=seed,
+    trial = _trial(
+        collection, embedding, selector, strategies, findings,
+        original=original, where=where, external=external, policy=policy, seed=seed,
     )  # fmt: skip
     with progress_bar("analyse") as progress:
         found = analyse_selector(
@@ -243,6 +233,43 @@ def analyse(
     for path in analysis_files.save(found, out):
         note(str(path))
     emit(analysis_files.as_json(found), as_json=as_json, text=analysis_files.as_text(found))
+
+
+def _teach_from_files(
+    files: str, run: Path, recipe: str, plan: "TaskPlan", policy: Any, given: dict[str, Any]
+) -> None:
+    from hilum.select.selector_trial import teach_from_files
+
+    parts = files.split(",")
+    teach_from_files(
+        files if len(parts) == 1 else parts, run, recipe, plan, policy or "positive", **given
+    )
+
+
+def _teach_on(
+    collection: str, embedding: str | None, run: Path, recipe: str, plan: "TaskPlan", policy: Any,
+    given: dict[str, Any],
+) -> None:  # fmt: skip
+    from hilum.collection import open_collection
+    from hilum.select.selector_trial import teach_on
+
+    if embedding is None:
+        raise UsageError("a collection needs --embedding NAME")
+    opened = open_collection(collection)
+    teach_on(opened, embedding, run, recipe, plan, policy=policy or "ignore", **given)
+
+
+def _trial(
+    collection: str, embedding: str, selector: Path, strategies: str, findings: str, **more: Any
+) -> "Trial":
+    """Prepare what is compared or described."""
+    from hilum.collection import open_collection
+    from hilum.select.selector_trial import prepare_trial
+
+    return prepare_trial(
+        open_collection(collection), embedding, selector,
+        strategies=_names(strategies) or None, findings=_names(findings), **more,
+    )  # fmt: skip
 
 
 def _names(text: str) -> tuple[str, ...]:
