@@ -131,6 +131,16 @@ def test_the_originals_own_files_can_teach(
     spec = read_header(tmp_path / "run" / "selector.safetensors")["spec"]
     assert spec["provenance"] == {"layout": "medselect", "policy": "positive"}
     assert spec["findings"] == ["Edema"]
+    # a test split with the original's names is of no concern here
+    (tmp_path / "files" / "meta_tst").mkdir()
+    (tmp_path / "files" / "meta_tst" / "holdout_positives.csv").write_text("Path,Edema\n")
+    settings = (
+        {"budgets": [2], "judged": [2]} if recipe == "relaxed" else {"budget": 2, "tasks": 16}
+    )
+    teach_from_files(
+        tmp_path / "files", tmp_path / "run", recipe, TaskPlan(4, 2), steps=1, batch=4,
+        validation_tasks=3, device="cpu", **settings,
+    )  # fmt: skip
     (tmp_path / "files" / "meta_val").rename(tmp_path / "files" / "elsewhere")
     with pytest.raises(
         UsageError, match=r"needs meta_train and meta_val; there is nothing for val"

@@ -10,7 +10,7 @@ Sex (Male, Female), Age, Frontal/Lateral and AP/PA. Each HDF5 has one dataset, `
 row i belongs to row i of the CSV. The original checks the number of rows and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -115,8 +115,16 @@ def read_medselect(
     return train, val
 
 
-def read_folder(folder: str | Path, policy: Policy = "positive") -> dict[str, LabelledVectors]:
-    """Read what `hilum export --to medselect` writes, by split: train, val, test.
+def read_folder(
+    folder: str | Path, policy: Policy = "positive", splits: Sequence[str] = tuple(FOLDERS)
+) -> dict[str, LabelledVectors]:
+    """Read what `hilum export --to medselect` writes, by split.
+
+    Parameters
+    ----------
+    splits
+        Of train, val, test: which to read, where they are there. The original has the positives
+        of its test in two tables, which are not read.
 
     Errors as in `read_medselect`.
     """
@@ -126,12 +134,12 @@ def read_folder(folder: str | Path, policy: Policy = "positive") -> dict[str, La
             folder / name / "positives.csv", folder / name / "no_findings.csv", policy=policy
         )
         for split, name in FOLDERS.items()
-        if (folder / name).is_dir()
+        if split in splits and (folder / name).is_dir()
     }
     if not found:
         raise TableError(
-            f"{folder}: expected {', '.join(FOLDERS.values())} with positives.csv and "
-            "no_findings.csv in them"
+            f"{folder}: expected {', '.join(FOLDERS[split] for split in splits)} with "
+            "positives.csv and no_findings.csv in them"
         )
     _refuse_strangers(found)
     return found

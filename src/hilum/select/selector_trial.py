@@ -155,7 +155,7 @@ def _both(
                 f"training, positives and normals of validation; got {len(files)}"
             )
         return read_medselect(*files, policy=policy)
-    parts = read_folder(files, policy)
+    parts = read_folder(files, policy, ("train", "val"))
     if missing := {"train", "val"} - set(parts):
         raise UsageError(
             f"{files}: training needs meta_train and meta_val; there is nothing for "
