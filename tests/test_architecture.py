@@ -27,6 +27,7 @@ ROOMS = [
     "export",
     "phantom",
     "evaluate",
+    "prompts",
     "encoders",
     "training",
     "embed",
