@@ -17,6 +17,7 @@ ROOMS = [
     "progress",
     "findings",
     "tables",
+    "reports",
     "images",
     "pseudonyms",
     "workers",

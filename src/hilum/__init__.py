@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hilum.ingest import ingest
     from hilum.phantom import write_hospital
     from hilum.report import Page
+    from hilum.reports import report_labels
     from hilum.select import select
     from hilum.sources import read_source
     from hilum.tables import Table, read_table, write_table
@@ -62,6 +63,7 @@ _WHERE = {  # name -> the module that holds it
     "read_picture": "images",
     "read_source": "sources",
     "read_table": "tables",
+    "report_labels": "reports",
     "save_encoder": "encoders",
     "select": "select",
     "write_hospital": "phantom",
@@ -83,6 +85,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "read_picture",
     "ingest",
     "open",
+    "report_labels",
     "pretrain",
     "load_encoder",
     "save_encoder",

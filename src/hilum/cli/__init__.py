@@ -13,6 +13,7 @@ from hilum.cli.classify import register as register_classify
 from hilum.cli.demo import register as register_demo
 from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.ingest import register as register_ingest
+from hilum.cli.labels import register as register_labels
 from hilum.cli.phantom import register as register_phantom
 from hilum.cli.select import register as register_select
 from hilum.cli.selector import register as register_selector
@@ -31,6 +32,7 @@ app = typer.Typer(
 register_demo(app)  # then in the order in which data flows
 register_phantom(app)
 register_ingest(app)
+register_labels(app)
 register_train(app)
 register_selector(app)
 register_select(app)

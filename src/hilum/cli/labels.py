@@ -1,0 +1,61 @@
+"""`hilum labels`: from the reports of a collection to a label table."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hilum.cli.console import emit, note
+
+Section = Annotated[
+    Literal["findings", "impression", "both"], typer.Option(help="Which text to read.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(labels)
+
+
+def labels(
+    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
+    out: Annotated[Path, typer.Option(help="Where the table goes (.csv or .csv.gz).")] = Path(
+        "labels.csv"
+    ),
+    findings: Annotated[
+        str | None, typer.Option(help="Which to label, separated by commas; all.")
+    ] = None,
+    section: Section = "both",
+    where: Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Label images by what their radiology reports say: 1, 0, -1 uncertain, empty not mentioned.
+
+    By rules for reports in English (docs/choices.md says how good they are).
+    """
+    from dataclasses import asdict
+
+    from hilum.collection import open_collection
+    from hilum.reports import count_labels, report_labels
+    from hilum.tables import write_table
+
+    opened = open_collection(collection)
+    view = opened.where(where) if where else opened
+    wanted = [name.strip() for name in findings.split(",")] if findings else None
+    table = report_labels(view, wanted, section)
+    write_table(table, out)
+    left_out = len(view) - len(table)
+    if left_out:
+        note(f"{left_out} of {len(view)} images have no such text and are left out")
+    counts = count_labels(table)
+    for name, count in counts.items():
+        note(f"{name}: {count.present} present, {count.absent} absent, "
+             f"{count.uncertain} uncertain, {count.not_mentioned} not mentioned")  # fmt: skip
+    facts = {
+        "labels": str(out),
+        "images": len(table),
+        "without_report": left_out,
+        "section": section,
+        "findings": {name: asdict(count) for name, count in counts.items()},
+    }
+    emit(facts, as_json=as_json, text=str(out))
