@@ -261,6 +261,22 @@ def test_images_without_a_vector_are_counted(fresh: Collection) -> None:
     assert _embedding_columns(full) == 1
 
 
+def test_vectors_come_some_at_a_time_with_their_ids(
+    fresh: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = fresh.add_embedding("net", batches(fresh, range(20)), INFO)
+    with pytest.raises(CollectionError, match=r"4 of 24 images have no vector in embedding 'net'"):
+        next(added.vector_batches("net"))
+    monkeypatch.setattr("hilum.collection.vectors._SCAN_ROWS", 3)
+    part = added.where("visit = 1 AND image_id < 'i0020'")
+    found = list(part.vector_batches("net"))
+    assert [len(ids) for ids, _ in found].count(3) >= 2
+    assert [image for ids, _ in found for image in ids] == list(part.ids())
+    np.testing.assert_array_equal(
+        np.concatenate([vectors for _, vectors in found]), part.vectors("net")[1]
+    )
+
+
 KILLED = """
 import os, signal, sys
 import numpy as np

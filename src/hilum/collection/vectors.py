@@ -27,6 +27,7 @@ Batch = tuple[Sequence[str], Vectors]
 FLUSH_SECONDS: Final = 2.0  # at most this much work is lost to a kill; a flush costs about 5 ms
 _FLUSH_BYTES: Final = 64 << 20
 _MERGE_ROWS: Final = 8192
+_SCAN_ROWS: Final = 1024  # vectors in one batch of a scan: Lance reads several batches ahead
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,24 @@ def as_matrix(vectors: "pa.ChunkedArray", dim: int) -> tuple[NDArray[np.bool_], 
     flat = [chunk.drop_null().flatten().to_numpy() for chunk in vectors.chunks]
     matrix = np.concatenate(flat) if flat else np.empty(0, np.float32)
     return present, matrix.reshape(-1, dim).astype(np.float32, copy=False)
+
+
+def scan(
+    dataset: "lance.LanceDataset", column: Column, keep: str | None
+) -> Iterator[tuple[list[str], NDArray[np.bool_], Vectors]]:
+    """Yield ids, which of them have a vector, (n,), and those vectors, (n_present, dim)."""
+    scanner = dataset.scanner(columns=["image_id", column.name], filter=keep, batch_size=_SCAN_ROWS)
+    for batch in scanner.to_batches():
+        chunk = pa.chunked_array([batch.column(column.name)])
+        yield batch.column("image_id").to_pylist(), *as_matrix(chunk, column.info.dim)
+
+
+def incomplete(name: str, missing: int, images: int) -> str:
+    """Say that images have no vector, and what to do."""
+    return (
+        f"{missing} of {images} images have no vector in embedding {name!r}; run hilum embed "
+        "again with the same encoder to fill them in"
+    )
 
 
 # --------------------------------------------------------------------------- work in progress

@@ -30,7 +30,6 @@ Rows = NDArray[np.int64]
 
 _READ_AT_ONCE = 64  # images in one request: few enough that they stay in the processor's cache
 _READ_AT_ONCE_FAR = 512  # ... from an object store, where each request takes long
-_VECTOR_BATCH = 1024  # vectors in one batch of a scan: Lance reads several batches ahead
 
 
 def open_collection(uri: str | Path, version: int | None = None) -> "Collection":
@@ -293,21 +292,27 @@ class Collection:
         ids: list[str] = []
         missing = 0
         # small batches into one array: a table first and a copy of it after would be twice as much
-        scan = self._dataset.scanner(
-            columns=["image_id", column.name], filter=self._keep, batch_size=_VECTOR_BATCH
-        )
-        for batch in scan.to_batches():
-            chunk = pa.chunked_array([batch.column(column.name)])
-            present, part = vectors.as_matrix(chunk, column.info.dim)
-            matrix[len(ids) : len(ids) + batch.num_rows][present] = part
+        for images, present, part in vectors.scan(self._dataset, column, self._keep):
+            matrix[len(ids) : len(ids) + len(images)][present] = part
             missing += int((~present).sum())
-            ids += batch.column("image_id").to_pylist()
+            ids += images
         if missing:
-            raise CollectionError(
-                f"{missing} of {len(ids)} images have no vector in embedding "
-                f"{name!r}; run hilum embed again with the same encoder to fill them in"
-            )
+            raise CollectionError(vectors.incomplete(name, missing, len(ids)))
         return tuple(ids), matrix
+
+    def vector_batches(self, name: str) -> Iterator[Batch]:
+        """Yield ids and vectors, (n, dim) float32, of one embedding in row order, some at a time.
+
+        Raises
+        ------
+        CollectionError
+            As `vectors`, before the first vectors.
+        """
+        column = vectors.find(self._dataset, name)
+        if missing := len(self) - self.count_vectors(name):
+            raise CollectionError(vectors.incomplete(name, missing, len(self)))
+        for ids, _, part in vectors.scan(self._dataset, column, self._keep):
+            yield ids, part
 
     def count_vectors(self, name: str) -> int:
         """Return how many images of this view have a vector in an embedding."""
