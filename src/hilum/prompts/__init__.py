@@ -3,8 +3,8 @@
 Pure functions on sentences and arrays: `hilum.zeroshot` brings them to a collection.
 """
 
-from hilum.prompts.pairs import CHEXZERO, TEMPLATES, Mode, PromptPair, Template, prompt_pairs
-from hilum.prompts.scores import class_scores, pair_scores, prompt_vectors
+from hilum.prompts.pairs import CHEXZERO, TEMPLATES, Mode, PromptPair, Template, fill, prompt_pairs
+from hilum.prompts.scores import class_scores, mean_vectors, pair_scores, prompt_vectors
 
 __all__ = [
     "CHEXZERO",
@@ -13,6 +13,8 @@ __all__ = [
     "PromptPair",
     "Template",
     "class_scores",
+    "fill",
+    "mean_vectors",
     "pair_scores",
     "prompt_pairs",
     "prompt_vectors",

@@ -42,20 +42,45 @@ def prompt_vectors(pairs: Sequence[PromptPair], encode: Encode) -> Vectors:
     Raises
     ------
     ValueError
-        If the sentences of a side point in opposite directions, so that they have no mean.
+        As `mean_vectors`, or if there is no pair.
     """
-    sides = [side for pair in pairs for side in (pair.present, pair.absent)]
-    place = {text: at for at, text in enumerate(dict.fromkeys(t for side in sides for t in side))}
-    if not place:
+    if not pairs:
         raise ValueError("there is no pair to encode")
+    sides = [side for pair in pairs for side in (pair.present, pair.absent)]
+    return mean_vectors(sides, encode).reshape(len(pairs), 2, -1)
+
+
+def mean_vectors(groups: Sequence[Sequence[str]], encode: Encode) -> Vectors:
+    """Return one vector per group of sentences: their mean, of length 1 again.
+
+    Parameters
+    ----------
+    groups
+        At least one, of at least one sentence each.
+    encode
+        Called once, with every different sentence once.
+
+    Returns
+    -------
+    (n_groups, dim)
+
+    Raises
+    ------
+    ValueError
+        If the sentences of a group point in opposite directions, so that they have no mean.
+    """
+    place = {text: at for at, text in enumerate(dict.fromkeys(t for one in groups for t in one))}
     found = np.asarray(encode(tuple(place)), dtype=np.float64)
-    means = np.stack([found[[place[text] for text in side]].mean(axis=0) for side in sides])
+    means = np.stack([found[[place[text] for text in one]].mean(axis=0) for one in groups])
     norms = np.linalg.norm(means, axis=1, keepdims=True)
     if (norms < _NO_LENGTH).any():
-        name = pairs[int((norms < _NO_LENGTH).argmax()) // 2].finding
-        raise ValueError(f"the sentences for {name!r} cancel out: their mean has no direction")
+        first = groups[int((norms < _NO_LENGTH).argmax())][0]
+        raise ValueError(
+            f"{first!r} and the sentences it is averaged with cancel out: their mean has no "
+            "direction"
+        )
     vectors: Vectors = (means / norms).astype(np.float32)
-    return vectors.reshape(len(pairs), 2, -1)
+    return vectors
 
 
 def pair_scores(images: Vectors, prompts: Vectors, *, scale: float = 1.0) -> Floats:
