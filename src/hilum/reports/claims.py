@@ -66,7 +66,7 @@ class Sense(Enum):
     SILENCE = 3  # not a statement about this film: history, advice, a condition
 
 
-Reach = Literal["after", "before", "either"]
+Reach = Literal["after", "before", "either", "end"]
 Span = Literal["item", "list", "rest"]
 
 
@@ -79,7 +79,9 @@ class Cue:
     sense
         What it does.
     reach
-        Where the claims are; ``"either"`` is after it, or before it if none is after.
+        Where the claims are; ``"either"`` is after it, or before it if none is after, and
+        ``"end"`` the same, but before it only where the statement ends: "an effusion is likely"
+        doubts it, "an effusion is likely chronic" does not.
     span
         How far it reaches: "possible A, B" one item, "no A, B, C" a list, and "the differential
         includes A, small B" whatever comes.

@@ -122,19 +122,15 @@ def _claims(
         elif isinstance(piece, State):
             parts = [pieces[part] for part in bound.get(place, ())]
             said = [judge(part.name, piece.name) for part in parts if isinstance(part, Part)]
-            if not parts:
-                said = [_of_nothing(piece, pieces)]
-            found = [claim for claim in said if claim is not None]
-            if found:
-                yield place, found
+            yield place, said or [_of_nothing(piece, pieces)]
 
 
-def _of_nothing(state: State, pieces: Pieces) -> Claim | None:
+def _of_nothing(state: State, pieces: Pieces) -> Claim:
     """Return what a state says that is said of no part: "Normal.", "no acute abnormality"."""
     if state.name == "abnormal":
         return NO_ACUTE_DISEASE
     alone = len(pieces) <= _ALONE and not any(isinstance(piece, Claim | Part) for piece in pieces)
-    return ALL_IS_WELL if alone and state.name in ("normal", "negative") else None
+    return ALL_IS_WELL if alone and state.name in ("normal", "negative") else Claim()
 
 
 def _is_clause(pieces: Pieces, place: int, parts: tuple[int, ...]) -> bool:

@@ -36,7 +36,8 @@ def senses(pieces: Pieces, claims: Places, clauses: Places) -> dict[int, set[Sen
         if cue.reach != "before":
             ahead = _ahead(pieces, place, cue, clauses, alternatives)
             reached = [at for at in ahead if at in claims]
-        if cue.reach == "before" or (cue.reach == "either" and not reached):
+        backward = cue.reach == "end" and _is_last(pieces, place)
+        if cue.reach == "before" or ((cue.reach == "either" or backward) and not reached):
             reached = [at for at in _behind(pieces, place, cue, verbs) if at in claims]
         for at in reached:
             found[at].add(cue.sense)
@@ -58,6 +59,11 @@ def _ahead(
                 return
         verb = verb or piece is Joint.VERB
         yield at
+
+
+def _is_last(pieces: Pieces, place: int) -> bool:
+    """Tell whether a statement ends with this piece."""
+    return place + 1 == len(pieces) or pieces[place + 1] in (Joint.STOP, Joint.COMMA, Joint.AND)
 
 
 def _ends(piece: Cue, cue: Cue) -> bool:
@@ -87,7 +93,7 @@ def _behind(pieces: Pieces, place: int, cue: Cue, verbs: list[bool]) -> Iterator
         # what is before the verb of an earlier statement is no item of this list
         if piece in (Joint.COMMA, Joint.AND) and verbs[at]:
             return
-        aside = at == place - 1 and cue.sense is Sense.DOUBT  # "an effusion, if any, is small"
+        aside = at == place - 1 and cue.reach == "before"  # "an effusion, if any, is small"
         if piece is Joint.COMMA and not (listed or aside):
             return
         listed = listed or piece in (Joint.AND, Joint.OR)

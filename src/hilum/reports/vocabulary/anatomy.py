@@ -70,7 +70,8 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
 
 STATES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "normal": (
-        "normal|unremarkable|wnl",
+        "normal|unremarkable|wnl|nonenlarged",
+        "non enlarged",
         "within the? normal? limits|limit|range|xxxx|units of? normal?",
         "at? the? upper limits|limit|range of normal",
         "at? the? upper|top|high normal limits?",
@@ -163,8 +164,8 @@ _HEALTHY: Final = frozenset({"normal", "clear", "intact", "negative"})
 _MAY_BE_ACUTE: Final = frozenset({*_ACUTE_FINDINGS, "Fracture"})
 
 
-def judge(part: str, state: str) -> Claim | None:
-    """Return what a part in a state says of findings; None if nothing.
+def judge(part: str, state: str) -> Claim:
+    """Return what a part in a state says of findings: maybe nothing.
 
     A part without acute abnormality has none of the acute findings; it may have old ones.
     """
@@ -173,4 +174,4 @@ def judge(part: str, state: str) -> Claim | None:
     if state == "abnormal":
         acute = {name: ABSENT for name in _WELL[part].present if name in _MAY_BE_ACUTE}
         return Claim({OTHER: PRESENT}, {OTHER: ABSENT, **acute})
-    return _SICK.get((part, state))
+    return _SICK.get((part, state), Claim())

@@ -12,12 +12,11 @@ _SEEN: Final = (
 )
 _SURELY: Final = "definitely|clearly|currently|now|conclusively|convincingly"
 
-_CANNOT: Final = "cannot|can|could|unable|difficult|hard not|to?"
 _FULLY: Final = "entirely|completely|fully|definitively|reliably|confidently|adequately|optimally"
 
 CUES: Final[Mapping[Cue, tuple[str, ...]]] = MappingProxyType({
     Cue(Sense.DENIAL, "after"): (
-        "no|not|without|nor|neither|never|non|denies",
+        "no|not|without|nor|neither|never|denies",
         "no longer",
         "negative for",
         "free|clear|devoid of|from",
@@ -30,6 +29,7 @@ CUES: Final[Mapping[Cue, tuple[str, ...]]] = MappingProxyType({
         f"not {_SURELY}? {_SEEN}",
         f"no longer {_SEEN}",
         "cleared|disappeared|removed|none|nil",
+        "is|are|has|have been? excluded",
         "is|are|has|have been? ruled out",
     ),
     Cue(Sense.DENIAL, "either"): ("resolved|absent",),
@@ -53,19 +53,26 @@ CUES: Final[Mapping[Cue, tuple[str, ...]]] = MappingProxyType({
     ),
     Cue(Sense.DOUBT, "either"): (
         "may|might|could|can",
-        f"{_CANNOT} {_FULLY}? exclude",
-        f"{_CANNOT} rule out",
+        f"cannot {_FULLY}? exclude",
+        f"can|could|unable|difficult|hard not|to {_FULLY}? exclude",
+        "cannot rule out",
+        "can|could|unable|difficult|hard not|to rule out",
     ),
     Cue(Sense.DOUBT, "either", "item"): (
-        "possible|possibly|probable|probably|likely|unlikely|questionable|questionably|suspected",
-        "suspect|equivocal|potential|potentially|questioned|question",
+        "possible|probable|unlikely|questionable|suspected|suspect|equivocal|potential",
+        "questioned|question|query",
     ),
+    Cue(Sense.DOUBT, "end", "item"): ("possibly|probably|likely|questionably|potentially",),
     Cue(Sense.DOUBT, "before"): (
-        f"{_CANNOT} be {_FULLY}? excluded",
-        f"{_CANNOT} be ruled out",
+        f"cannot be {_FULLY}? excluded",
+        f"can|could not be {_FULLY}? excluded",
+        "cannot be ruled out",
+        "can|could not be ruled out",
         f"not {_FULLY}? excluded",
         f"not be {_FULLY}? excluded",
         "not ruled out",
+        f"cannot be {_FULLY}? seen|visualized|visualised|evaluated|assessed",
+        f"can|could not be {_FULLY}? seen|visualized|visualised|evaluated|assessed",
         "in the differential",
         "if any|present",
         "should|can be considered|entertained|suspected",
@@ -124,6 +131,10 @@ JOINTS: Final[Mapping[Joint, tuple[str, ...]]] = MappingProxyType({
         "changed|increased|decreased|progressed|worsened|improved",
         "not included|imaged|evaluated|assessed",
         "not only|limited|necessarily",
+        "can be seen|appreciated|identified|visualized",
+        # a doubt about the change is none about the finding
+        "may|might|could have|be slightly|minimally|mildly|somewhat? increased|decreased|larger|"
+        "smaller|improved|worse|worsened|progressed",
         # what went in part is still there
         "nearly|almost|partially|incompletely|partly|mostly|largely completely? resolved|cleared",
         "near|partial|incomplete|nearly|almost complete? resolution|clearing of|in?",

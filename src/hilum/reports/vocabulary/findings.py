@@ -83,7 +83,6 @@ MENTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
         "parenchymal|pulmonary|lung|interstitial|alveolar|reticular|reticulonodular|retrocardiac "
         "opacit(y,ies)|opacification(s)",
         "ground glass? opacit(y,ies)|opacification(s)",
-        "increase in interstitial|bronchovascular|lung marking(s)",
         "increased|prominent|coarse|coarsened|thickened interstitial|reticular|reticulonodular|"
         "bronchovascular|lung marking(s)|prominence|pattern|change(s)",
         "interstitial|reticular|reticulonodular|bronchovascular thickening|prominence|pattern",
