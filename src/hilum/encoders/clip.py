@@ -32,8 +32,10 @@ class ClipPair(PairModule):
     """
 
     def __init__(self, clip: nn.Module) -> None:
-        scale, bias = clip.logit_scale, clip.logit_bias
-        super().__init__(_number(scale), 0.0 if bias is None else _number(bias))
+        super().__init__()
+        for name, value in (("logit_scale", clip.logit_scale), ("logit_bias", clip.logit_bias)):
+            if isinstance(value, Tensor):
+                setattr(self, name, nn.Parameter(value.detach().reshape(())))
         del clip.logit_scale, clip.logit_bias
         self.clip = clip
 
@@ -164,11 +166,10 @@ def pretrained_clip(name: str, tag: str, *, size: int | None = None) -> tuple[Pa
             f"open_clip has no weights {tag!r} of {name}; choose from {', '.join(tags) or 'none'}"
         )
     about = open_clip.get_pretrained_cfg(name, tag)
-    if bool(about.get("quick_gelu")) != bool(config.get("quick_gelu")):
-        other = name.removesuffix("-quickgelu") if config.get("quick_gelu") else f"{name}-quickgelu"
+    if about.get("quick_gelu") and not config.get("quick_gelu"):
         raise UsageError(
             f"the weights {tag!r} were trained with another activation than {name} has; "
-            f"use {PREFIX}{other}:{tag}"
+            f"use {PREFIX}{name}-quickgelu:{tag}"
         )
     try:
         clip = open_clip.create_model(name, pretrained=tag, force_image_size=size)
@@ -181,10 +182,6 @@ def pretrained_clip(name: str, tag: str, *, size: int | None = None) -> tuple[Pa
         ) from error
     normal = {key: about[key] for key in ("mean", "std") if key in about}
     return clip_spec(name, config, source=f"open_clip {name} {tag}", **normal), ClipPair(clip)
-
-
-def _number(value: Any) -> float:
-    return float(value.detach().reshape(-1)[0])
 
 
 def _check(config: Mapping[str, Any], name: str) -> None:

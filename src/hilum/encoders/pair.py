@@ -111,20 +111,15 @@ class PairSpec:
 class PairModule(nn.Module, ABC):
     """Two towers with the scale and bias of their similarity.
 
-    Parameters
-    ----------
-    scale
-        `logit_scale` at the start, a natural logarithm: CLIP multiplies cosines by its
-        exponential and starts at ln(1/0.07).
-    bias
-        `logit_bias` at the start: added to the scaled cosines in the sigmoid loss, unused in
-        the softmax loss.
+    `logit_scale` is a natural logarithm: CLIP multiplies cosines by its exponential, and starts
+    at ln(1/0.07). `logit_bias` is added to the scaled cosines in the sigmoid loss and unused in
+    the softmax loss; it starts at 0. Both have no dimensions.
     """
 
-    def __init__(self, scale: float = log(1 / 0.07), bias: float = 0.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.logit_scale = nn.Parameter(torch.tensor(scale))
-        self.logit_bias = nn.Parameter(torch.tensor(bias))
+        self.logit_scale = nn.Parameter(torch.tensor(log(1 / 0.07)))
+        self.logit_bias = nn.Parameter(torch.tensor(0.0))
 
     @abstractmethod
     def image_features(self, images: Tensor) -> Tensor:

@@ -47,7 +47,20 @@ def save_encoder(
         fingerprint, which covers the spec and the tensors.
     """
     path = Path(path)
-    header = {
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = encoder_header(encoder, recipe=recipe, provenance=provenance)
+    write_tensors(path, encoder.module.state_dict(), header)
+    return path
+
+
+def encoder_header(
+    encoder: AnyEncoder,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return what the file of an encoder says beside its tensors; parameters as `save_encoder`."""
+    return {
         "format": FORMAT,
         "kind": "pair" if isinstance(encoder, PairEncoder) else "image",
         "spec": encoder.spec.as_dict(),
@@ -55,9 +68,6 @@ def save_encoder(
         "recipe": dict(recipe or {}),
         "provenance": dict(provenance or {}),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, encoder.module.state_dict(), header)
-    return path
 
 
 def read_encoder(path: Path, engine: Engine | None = None) -> AnyEncoder:
