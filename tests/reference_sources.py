@@ -53,3 +53,36 @@ def chexpert_rows(path: Path) -> dict[str, dict[str, object]]:
             },
         }
     return rows
+
+
+def chexzero_labels(text: str) -> list[str]:
+    """Read a cell of PadChest's labels by CheXzero's released rule, faults included.
+
+    Raises
+    ------
+    IndexError
+        Where a label is not in single quotes; the original drops such a row and says nothing.
+    """
+    parts = text.replace("[", "").replace("]", "").split(", ")
+    return [part.split("'")[1].strip().lower() for part in parts]
+
+
+def padchest_rows(path: Path) -> dict[str, dict[str, object]]:
+    """Return date, birth, view and labels per image; None where the cell is ``nan``."""
+    header, *body = _rows(path)
+    at = {name: place for place, name in enumerate(header)}
+    views = {"PA": "PA", "L": "LATERAL", "AP": "AP", "AP_horizontal": "AP"}
+    rows: dict[str, dict[str, object]] = {}
+    for row in body:
+        labels, birth = row[at["Labels"]], row[at["PatientBirth"]]
+        rows[row[at["ImageID"]]] = {
+            "study": row[at["StudyID"]],
+            "report": row[at["ReportID"]],
+            "patient": row[at["PatientID"]],
+            "date": row[at["StudyDate_DICOM"]],
+            "age": int(row[at["StudyDate_DICOM"]][:4]) - int(float(birth)) if birth else None,
+            "view": views.get(row[at["Projection"]]),
+            "method": row[at["MethodLabel"]],
+            "labels": None if labels == "nan" else set(chexzero_labels(labels)),
+        }
+    return rows

@@ -9,6 +9,7 @@ import pytest
 from hilum.errors import SourceError, UsageError
 from hilum.sources import SOURCES, Listing, SourceOptions, check, read_source
 from hilum.sources.listing import schema
+from trees_reports import REPORT_TREES
 from trees_sources import TREES, options, write
 
 pytestmark = pytest.mark.parametrize("layout", list(SOURCES))
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.parametrize("layout", list(SOURCES))
 @pytest.fixture
 def root(layout: str, tmp_path: Path) -> Path:
     (tmp_path / "source").mkdir()
-    return TREES[layout](tmp_path / "source")
+    return {**TREES, **REPORT_TREES}[layout](tmp_path / "source")
 
 
 def listed(root: Path, layout: str, **changes: object) -> Listing:
@@ -128,6 +129,9 @@ def test_an_empty_folder_says_what_was_expected(layout: str, root: Path, tmp_pat
     expected = {
         "nih": r"expected NIH's table Data_Entry_2017_v2020\.csv or .*option table",
         "chexpert": r"expected one of CheXpert's tables train\.csv, valid\.csv.*option table",
+        "mimic": r"expected MIMIC-CXR-JPG's mimic-cxr-2\.0\.0-metadata\.csv \(or \.gz\)",
+        "openi": r"expected OpenI's reports, as ecgen-radiology/\*\.xml or as NLMCXR_reports\.tgz",
+        "padchest": r"expected PadChest's table PADCHEST_chest_x_ray.*option table",
         "covidx": r"expected train_split\.txt and test_split\.txt, or train_COVIDx\*\.txt",
         "folder": r"no table\.csv and no file that ends in \.png, \.jpg",
         "dicom": r"expected DICOM files of modality CR, DX, RG; there is no DICOM file",

@@ -20,7 +20,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 # The options of `ingest`; None leaves the choice to the collection, or to the layout.
 Source = Annotated[Path, typer.Argument(help="The folder of radiographs.")]
 Layout = Annotated[
-    str, typer.Option(help="nih, chexpert, covidx, folder, dicom; chexzero, medselect.")
+    str,
+    typer.Option(
+        help="nih, chexpert, covidx, mimic, openi, padchest, folder, dicom; chexzero, medselect."
+    ),
 ]
 Size = Annotated[int | None, typer.Option(help="Side of the images.", show_default="320")]
 How = Annotated[Literal["area", "chexzero"] | None, typer.Option(help="How to resize: area.")]
@@ -33,12 +36,22 @@ Shares = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option(help="Of the draw of splits.", show_default="0")]
 Views = Annotated[str | None, typer.Option(help="Keep only these: PA,AP,LATERAL.")]
-TableFile = Annotated[str | None, typer.Option(help="The table in SOURCE (nih, chexpert, folder).")]
+TableFile = Annotated[
+    str | None,
+    typer.Option(help="The table in SOURCE (nih, chexpert, padchest, folder; labels of mimic)."),
+]
 Columns = Annotated[
     list[str] | None, typer.Option(help="OURS=THEIRS: a column's name there (folder, dicom).")
 ]
 Findings = Annotated[
-    str | None, typer.Option(help="Label columns, separated by commas (folder, dicom).")
+    str | None,
+    typer.Option(help="Label columns, separated by commas (folder, dicom); labels (padchest)."),
+]
+Reports = Annotated[
+    Path | None, typer.Option(help="The folder of the reports, if not in SOURCE (mimic).")
+]
+Method = Annotated[
+    str | None, typer.Option(help="Keep labels by: Physician, RNN_model (padchest).")
 ]
 Labels = Annotated[Path | None, typer.Option(help="A table of labels to join (dicom).")]
 KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Keep identifiers (dicom).")]
@@ -57,6 +70,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ingest(
+    context: typer.Context,
     source: Source,
     collection: Uri,
     layout: Layout,
@@ -71,6 +85,8 @@ def ingest(
     table: TableFile = None,
     column: Columns = None,
     findings: Findings = None,
+    method: Method = None,
+    reports: Reports = None,
     labels: Labels = None,
     keep_ids: KeepIds = False,
     key: Key = None,
@@ -91,11 +107,13 @@ def ingest(
     from hilum.workers import Limits
 
     if layout in IMPORTS:
+        _refuse_options(context, layout)
         _report(IMPORTS[layout](source, collection, name=name, prefix=prefix), as_json=as_json)
         return
     options = SourceOptions(
         views=_listed(views), table=table, columns=_renamed(column or []),
-        findings=_listed(findings), labels=labels, keep_ids=keep_ids, key_file=key,
+        findings=_listed(findings), method=method, reports=reports, labels=labels,
+        keep_ids=keep_ids, key_file=key,
         modalities=_listed(modalities) or SourceOptions.modalities,
         workers=workers or 1 if layout == "dicom" else 1,
     )  # fmt: skip
@@ -181,6 +199,18 @@ def _report(report: "IngestReport", *, as_json: bool) -> None:
         note(f"{bad:,} files are in quarantine ({reasons}); "
              f"list them with: hilum show {report.collection.uri} --quarantine")  # fmt: skip
         raise typer.Exit(QUARANTINED)
+
+
+def _refuse_options(context: typer.Context, layout: str) -> None:
+    """Refuse what an import would not heed: its files say what they hold."""
+    from hilum.errors import UsageError
+
+    heeded = {"source", "collection", "layout", "name", "prefix", "as_json"}
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name not in heeded and source and source.name == "COMMANDLINE":
+            raise UsageError(f"the {layout} layout has no option {option.opts[0]}; "
+                             "it has --name and --prefix")  # fmt: skip
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from hilum.errors import SourceError, UsageError
-from hilum.sources import chexpert, covidx, dicom, folder, nih
+from hilum.sources import chexpert, covidx, dicom, folder, mimic, nih, openi, padchest
 from hilum.sources.checks import check
 from hilum.sources.listing import Listing, Rejected
 from hilum.sources.options import SourceOptions
@@ -25,6 +25,9 @@ SOURCES: Final[dict[str, Reader]] = {
     "nih": nih.read,
     "chexpert": chexpert.read,
     "covidx": covidx.read,
+    "mimic": mimic.read,
+    "openi": openi.read,
+    "padchest": padchest.read,
     "folder": folder.read,
     "dicom": dicom.read,
 }
@@ -34,6 +37,9 @@ _ALSO: Final[dict[str, set[str]]] = {
     "nih": {"table"},
     "chexpert": {"table"},
     "covidx": set(),
+    "mimic": {"table", "reports"},
+    "openi": set(),
+    "padchest": {"table", "findings", "method"},
     "folder": {"table", "columns", "findings"},
     "dicom": {
         *("columns", "findings", "labels", "keep_ids", "key_file", "modalities", "workers"),

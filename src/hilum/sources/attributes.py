@@ -49,6 +49,16 @@ def plausible(ages: pl.Series) -> tuple[pl.Series, list[str]]:
     return kept, [f"{wrong:,} ages above {OLDEST:.0f} years are unknown here"] if wrong else []
 
 
+def counted_ages(years: pl.Series) -> tuple[pl.Series, list[str]]:
+    """Make ages unknown that were counted from dates and are below 0 or above 120 years."""
+    age = pl.col("age")
+    born = years.to_frame("age").select(pl.when(age >= 0).then(age)).to_series()
+    wrong = born.null_count() - years.null_count()
+    notes = [f"{wrong:,} ages below 0 years are unknown here"] if wrong else []
+    kept, more = plausible(born)
+    return kept, [*notes, *more]
+
+
 def label(text: pl.Expr) -> pl.Expr:
     """Return 1, 0 or -1 from ``1``, ``1.0`` and so on; ``true``, ``yes`` and ``x`` are not labels.
 

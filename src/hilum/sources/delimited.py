@@ -75,6 +75,28 @@ class TextTable:
             raise SourceError(f"{self.where(row, column)}: expected a value, got an empty cell")
         return series
 
+    def once(self, column: str, keys: pl.Series) -> None:
+        """Raise if a key is there twice.
+
+        Parameters
+        ----------
+        column
+            The column that it is read from, for the message.
+        keys
+            One per row; nulls are not compared.
+
+        Raises
+        ------
+        SourceError
+            Naming the second cell.
+        """
+        again = keys.is_not_null() & ~keys.is_first_distinct()
+        if again.any():
+            row = int(again.arg_max() or 0)
+            raise SourceError(
+                f"{self.where(row, column)}: {keys[row]!r} has a line already; keep one of them"
+            )
+
     def values(self, column: str, parse: pl.Expr, expected: str) -> pl.Series:
         """Return a column as values.
 

@@ -6,7 +6,7 @@ that leads out of it, is an error and not a radiograph.
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -64,6 +64,85 @@ def walk(root: Path) -> Tree:
     return Tree(tuple(plain), tuple(odd), links)
 
 
+@dataclass(frozen=True)
+class Found:
+    """Files that were looked for by name.
+
+    Parameters
+    ----------
+    files
+        Name to path below the folder.
+    missing
+        Names that no file has, in the order asked.
+    others
+        How many image files were not asked for.
+    links_left_out
+        As for `Tree`.
+    """
+
+    files: dict[str, str]
+    missing: tuple[str, ...]
+    others: int
+    links_left_out: int
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know."""
+        note = f"{self.others:,} image files are not in the table and are left out"
+        return [note] if self.others else []
+
+    def refuse_missing(self) -> None:
+        """Raise if a file is missing.
+
+        Raises
+        ------
+        SourceError
+            Naming some of them, and how many links were not followed.
+        """
+        links = f" ({self.links_left_out} links were not followed)" if self.links_left_out else ""
+        total = len(self.files) + len(self.missing)
+        _refuse_missing(self.missing, total, links)
+
+
+def _as_it_is(name: str) -> str:
+    return name
+
+
+def find(
+    root: Path, names: Collection[str], known_as: Callable[[str], str | None] = _as_it_is
+) -> Found:
+    """Look for files by name alone, wherever below a folder they are.
+
+    Parameters
+    ----------
+    root
+        The folder, resolved.
+    names
+        What is looked for.
+    known_as
+        The name that a file's own, without its folders, stands for, or None.
+
+    Raises
+    ------
+    SourceError
+        If one of them is there twice.
+    """
+    wanted, others = set(names), 0
+    found: dict[str, str] = {}
+    tree = walk(root)
+    for file in tree.files:
+        own = file.rpartition("/")[2]
+        name = known_as(own)
+        if name is None or name not in wanted:
+            others += own.lower().endswith(IMAGE_SUFFIXES)
+        elif name in found:
+            raise SourceError(f"{name}: found twice, as {found[name]} and {file}; keep one of them")
+        else:
+            found[name] = file
+    missing = tuple(name for name in names if name not in found)
+    return Found(found, missing, others, tree.links_left_out)
+
+
 def locate(root: Path, names: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """Find files by name alone, wherever below a folder they are.
 
@@ -83,21 +162,9 @@ def locate(root: Path, names: Collection[str]) -> tuple[dict[str, str], list[str
     SourceError
         If some are not there, or one is there twice.
     """
-    wanted, others = set(names), 0
-    found: dict[str, str] = {}
-    tree = walk(root)
-    for file in tree.files:
-        name = file.rpartition("/")[2]
-        if name not in wanted:
-            others += name.lower().endswith(IMAGE_SUFFIXES)
-        elif name in found:
-            raise SourceError(f"{name}: found twice, as {found[name]} and {file}; keep one of them")
-        else:
-            found[name] = file
-    links = f" ({tree.links_left_out} links were not followed)" if tree.links_left_out else ""
-    _refuse_missing([name for name in names if name not in found], len(names), links)
-    notes = [f"{others:,} image files are not in the table and are left out"] if others else []
-    return found, notes
+    found = find(root, names)
+    found.refuse_missing()
+    return found.files, found.notes
 
 
 def require(root: Path, files: Iterable[str]) -> None:
@@ -127,6 +194,23 @@ def require(root: Path, files: Iterable[str]) -> None:
         if kind == "missing":
             missing.append(file)
     _refuse_missing(missing, total)
+
+
+def is_there(root: Path, file: str, folders: dict[str, bool]) -> bool:
+    """Tell whether a file is below a folder, and no link on the way to it leads out.
+
+    Parameters
+    ----------
+    root
+        The folder, resolved.
+    file
+        A path below it, already checked with `is_inside`.
+    folders
+        What is known of the folders on the way; starts as ``{}`` and grows.
+    """
+    folders.setdefault("", True)
+    inside = _folder_stays_inside(root, file.rpartition("/")[0], folders)
+    return inside and _kind(root, file) == "file"
 
 
 def is_inside(file: str) -> bool:
@@ -186,7 +270,7 @@ def _kind(root: Path, file: str) -> str:
     return "file" if stat.S_ISREG(mode) else "missing"
 
 
-def _refuse_missing(missing: list[str], total: int, aside: str = "") -> None:
+def _refuse_missing(missing: Sequence[str], total: int, aside: str = "") -> None:
     if missing:
         more = ", …" if len(missing) > _SHOWN else ""
         raise SourceError(

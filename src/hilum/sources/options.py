@@ -22,15 +22,21 @@ class SourceOptions:
         Keep only images of these views (``"PA"``, ``"AP"``, ``"LATERAL"``); None keeps all.
         Visits are numbered before this, so the order in time does not change.
     table
-        The table's file, relative to the source's folder (``nih``, ``chexpert``, ``folder``).
+        The table's file, relative to the source's folder (``nih``, ``chexpert``, ``folder``,
+        ``padchest``; ``mimic``: the table of labels).
     columns
         The table's own name for a column or finding: ``{"patient_id": "MRN"}`` (``folder``, and
         ``labels`` of ``dicom``).
     findings
         The table's columns that hold labels, where they are not all in the vocabulary (``folder``,
-        and ``labels`` of ``dicom``).
+        and ``labels`` of ``dicom``); findings or labels to read (``padchest``).
     labels
         A table of labels to join to a tree of DICOM files (``dicom``).
+    method
+        Keep only images whose labels come from it: ``"Physician"`` or ``"RNN_model"``
+        (``padchest``).
+    reports
+        The folder of the reports, where they are not beside the images (``mimic``).
     keep_ids
         Keep patient, study and image identifiers and file names as they are (``dicom``).
     key_file
@@ -40,7 +46,7 @@ class SourceOptions:
     workers
         Processes that read DICOM headers (``dicom``).
     progress
-        Told how many DICOM headers are read (``dicom``).
+        Told how many DICOM headers (``dicom``) or reports (``mimic``) are read.
     """
 
     pixels: bool = True
@@ -49,6 +55,8 @@ class SourceOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[str, ...] | None = None
     labels: Path | None = None
+    method: str | None = None
+    reports: Path | None = None
     keep_ids: bool = False
     key_file: Path | None = None
     modalities: tuple[str, ...] = RADIOGRAPHY
