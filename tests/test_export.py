@@ -23,9 +23,12 @@ from hilum.export import (
     import_medselect,
 )
 from hilum.export.hdf5 import open_dataset
+from hilum.export.table import Place, place_of
 from hilum.ingest import ingest
+from hilum.sources import read_source
 from hilum.tables import read_table
 from small_source import small_source
+from trees_sources import chexpert
 
 INFO = EmbeddingInfo(3, "a" * 64, "small net")
 
@@ -117,10 +120,101 @@ def test_chexzeros_own_files_say_who_the_patients_are(tmp_path: Path) -> None:
     assert frame["patient_id"].to_list() == [
         *("patient00001", "patient00001", "p10000032", "elsewhere.jpg"),
     ]
-    assert frame["study_id"][1] == "patient00001/study2"
+    assert frame["image_id"].to_list() == [
+        *("patient00001_study1_view1_frontal", "patient00001_study2_view1_frontal"),
+        *("02aa804e", "elsewhere.jpg"),
+    ]
+    assert frame["study_id"].to_list() == [
+        *("patient00001_study1", "patient00001_study2", "s50414267", "elsewhere.jpg"),
+    ]
+    assert frame["visit"].to_list() == [0, 1, 0, 0]
     assert frame["report_impression"].to_list() == ["No acute process.", None, "Edema.", None]
     assert frame["split"][0] == frame["split"][1]
     assert (report.collection.pixels() == 7).all()
+
+
+MIMIC = "/deep/group/data/mimic-cxr/physionet.org/files/mimic-cxr-jpg/2.0.0/files/p10/"
+
+
+def test_ids_of_mimic_are_those_of_its_layout_however_long_the_path_was(tmp_path: Path) -> None:
+    names = [f"p10000032/s5041426{n}/02aa804e-bde0afdd-112c0b34-7bc16630-4e38401{n}.jpg"
+             for n in range(3)]  # fmt: skip
+    chexzero_files(tmp_path, [MIMIC + name for name in names], np.full((3, 8, 8), 7.0))
+    frame = import_chexzero(tmp_path, tmp_path / "c").collection.table()
+    assert frame["image_id"][2] == "02aa804e-bde0afdd-112c0b34-7bc16630-4e384012"
+    assert frame["study_id"].to_list() == ["s50414260", "s50414261", "s50414262"]
+    assert frame["patient_id"].unique().to_list() == ["p10000032"]
+    assert frame["visit"].to_list() == [0, 0, 0]  # the numbers of MIMIC's studies are random
+
+
+@pytest.mark.parametrize(
+    ("cell", "impression"),
+    [
+        ("NO IMPRESSION", None),
+        ('" NO IMPRESSION "', None),
+        ("", None),
+        ('""', None),
+        ('" "', None),
+        (" ", None),
+        ('"  \n "', None),
+        ("no impression", "no impression"),  # somebody wrote this
+        ('"Edema, mild.\n2. No ""acute"" change."', 'Edema, mild.\n2. No "acute" change.'),
+        (" Normal. ", "Normal."),
+    ],
+)
+def test_impressions_come_back_as_they_are_and_empty_ones_as_unknown(
+    tmp_path: Path, cell: str, impression: str | None
+) -> None:
+    chexzero_files(tmp_path, ["a.jpg", "b.jpg"], np.full((2, 8, 8), 7.0))
+    (tmp_path / "impressions.csv").write_text(f"filename,impression\na.txt,{cell}\nb.txt,Normal.\n")
+    frame = import_chexzero(tmp_path, tmp_path / "c").collection.table()
+    assert frame["report_impression"].to_list() == [impression, "Normal."]
+
+
+def test_an_impression_of_another_study_than_the_images_is_refused(tmp_path: Path) -> None:
+    images = [f"{MIMIC}p10000032/s5041426{n}/02aa804e-{n}.jpg" for n in range(2)]
+    chexzero_files(tmp_path, images, np.full((2, 8, 8), 7.0))
+    (tmp_path / "impressions.csv").write_text(
+        "filename,impression\ns50414261.txt,Edema.\ns50414260.txt,Normal.\n"
+    )
+    message = (
+        r"impressions\.csv: row 1: expected the report s50414260\.txt of the image in the same row "
+        r"of cxr_paths\.csv, got s50414261\.txt; the two files do not belong together"
+    )
+    with pytest.raises(TableError, match=message):
+        import_chexzero(tmp_path, tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("files/p10/p10000032/s50414267/02aa-1.jpg", Place("02aa-1", "p10000032", "s50414267")),
+        ("p10000032/s50414267", Place("s50414267", "p10000032", "s50414267")),
+        (
+            "CheXpert-v1.0/train/patient00001/study12/view1_frontal.jpg",
+            Place("patient00001_study12_view1_frontal", "patient00001", "patient00001_study12", 12),
+        ),
+        (
+            "CheXpert-v1.0/test/patient64741/study1",
+            Place("patient64741_study1", "patient64741", "patient64741_study1", 1),
+        ),
+        ("p100000321/s50414267/a.jpg", None),
+        ("xpatient1/study1/a.jpg", None),
+        ("02aa-1.jpg", None),
+    ],
+)
+def test_paths_worked_by_hand(path: str, place: Place | None) -> None:
+    assert place_of(path) == place
+
+
+def test_a_path_of_chexpert_has_the_ids_that_its_layout_gives(tmp_path: Path) -> None:
+    listing = read_source(chexpert(tmp_path), "chexpert")
+    for row in listing.frame.iter_rows(named=True):
+        place = place_of(f"CheXpert-v1.0-small/{row['file']}")
+        assert place
+        assert (place.image, place.patient, place.study) == (
+            row["image_id"], row["patient_id"], row["study_id"],
+        )  # fmt: skip
 
 
 def test_a_black_image_of_chexzero_goes_into_quarantine(tmp_path: Path) -> None:
@@ -372,3 +466,26 @@ def test_the_commands_export_and_import(
     run("ingest", out, tmp_path / "c", "--layout", "chexzero")
     assert open_collection(tmp_path / "c").ids() == collection.where("sex = 'M'").ids()
     assert run("export", collection.uri, tmp_path / "t.csv").strip() == str(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--layout", "chexzero", "--size", "64"), "the chexzero layout has no option --size; it"),
+        (("--layout", "medselect", "--views", "PA"), "the medselect layout has no option --views"),
+    ],
+)
+def test_an_option_that_an_import_would_not_heed_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["hilum", "ingest", str(tmp_path), str(tmp_path / "c"), *words]
+    )
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err

@@ -13,6 +13,7 @@ left black. Here positions are checked against ids, and a black image goes into 
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,17 +27,24 @@ from hilum.collection import Collection, store
 from hilum.decoding import Decoded, pack
 from hilum.errors import TableError
 from hilum.export.hdf5 import open_dataset
-from hilum.export.table import as_listing, export_table, people_of, read_csv, write_csv
+from hilum.export.table import (
+    as_listing,
+    export_table,
+    people_of,
+    place_of,
+    read_csv,
+    write_csv,
+)
 from hilum.images import Geometry
 from hilum.ingest.admission import Admission, IngestReport, Outcome
 from hilum.ingest.folder import LARGEST_SIZE, Wanted
+from hilum.reports.chexzero import NO_IMPRESSION
 from hilum.sources import Listing
 from hilum.workers import Failure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NO_IMPRESSION: Final = "NO IMPRESSION"
 _AT_ONCE: Final = 64  # rows of the HDF5 held in memory
 
 
@@ -81,8 +89,9 @@ def import_chexzero(
     ----------
     folder
         With ``cxr.h5`` and ``cxr_paths.csv``, and perhaps ``impressions.csv`` and ``table.csv``.
-        Without the last, patients and studies are read from paths as CheXpert and MIMIC-CXR
-        write them; where these do not say, every image counts as a patient.
+        Without the last, ids are read from paths as CheXpert and MIMIC-CXR write them, and are
+        those of hilum's layouts of these data sets; where a path does not say, the path is the id
+        and the image a patient.
     uri
         The collection; its size is that of the images.
     name, prefix
@@ -106,7 +115,7 @@ def import_chexzero(
             ),
             listing=listing,
             name=name or folder.name,
-            decode=_decoder(pixels, images),
+            decode=_decoder(pixels, listing.frame["image_id"].to_list()),
             prefix=prefix,
         ).run()
 
@@ -120,18 +129,44 @@ def _paths(path: Path) -> list[str]:
 
 
 def _listing(folder: Path, images: list[str]) -> Listing:
-    frame = people_of(images, folder / "table.csv")
+    """List the images, in the order of their paths."""
+    table = folder / "table.csv"
+    frame = people_of(images, table)
+    if not table.exists():
+        # A path is where a file was on another disk; CheXpert and MIMIC-CXR have better ids.
+        places = map(place_of, images)
+        ids = [place.image if place else path for place, path in zip(places, images, strict=True)]
+        frame = frame.with_columns(image_id=pl.Series(ids, dtype=pl.String))
     texts = folder / "impressions.csv"
     if texts.exists() and "report_impression" not in frame.columns:
-        impressions = read_csv(texts, ["impression"])["impression"]
-        if len(impressions) != len(images):
-            raise TableError(
-                f"{texts}: {len(impressions)} impressions for {len(images)} images of "
-                "cxr_paths.csv; they belong together line by line"
-            )
-        real = impressions.replace({NO_IMPRESSION: None, " ": None})
-        frame = frame.with_columns(report_impression=real)
+        frame = frame.with_columns(report_impression=_impressions(texts, images))
     return as_listing(frame, "chexzero", folder)
+
+
+def _impressions(path: Path, images: list[str]) -> pl.Series:
+    """Return an impression per image, null where there is none."""
+    lines = read_csv(path, ["impression"])
+    if lines.height != len(images):
+        raise TableError(
+            f"{path}: {lines.height} impressions for {len(images)} images of cxr_paths.csv; they "
+            "belong together line by line"
+        )
+    if "filename" in lines.columns:
+        _refuse_other_studies(path, lines["filename"], images)
+    text = lines["impression"].str.strip_chars()
+    return text.replace({NO_IMPRESSION: None, "": None})
+
+
+def _refuse_other_studies(path: Path, reports: pl.Series, images: list[str]) -> None:
+    """Raise where a line names a report of MIMIC-CXR, and the same line's image another study."""
+    for number, (report, image) in enumerate(zip(reports, images, strict=True), start=1):
+        place = place_of(image)
+        is_named = re.fullmatch(r"s\d{8}\.txt", report or "") is not None
+        if is_named and place and report != f"{place.study}.txt":
+            raise TableError(
+                f"{path}: row {number}: expected the report {place.study}.txt of the image in the "
+                f"same row of cxr_paths.csv, got {report}; the two files do not belong together"
+            )
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import polars as pl
@@ -10,11 +11,13 @@ import polars as pl
 from hilum.collection import Collection
 from hilum.errors import TableError
 from hilum.sources import Listing, check
+from hilum.sources.attributes import number_visits
 from hilum.sources.listing import FIXED_COLUMNS, arrange
 
 _NESTED: Final = ("boxes", "geometry")  # have no place in a CSV
 _OURS: Final = ("source", "file_bytes", "sha256", "geometry")  # columns of a collection alone
-_IN_PATHS: Final = re.compile(r"(?:^|/)(patient\d+|p\d{8})/(study\d+|s\d{8})(?:/|$)")
+_OF_CHEXPERT: Final = re.compile(r"(?:^|/)(patient\d+)/study(\d+)(?:/(.*)|$)")
+_OF_MIMIC: Final = re.compile(r"(?:^|/)(p\d{8})/(s\d{8})(?:/(.*)|$)")
 
 
 def export_table(collection: Collection, path: str | Path) -> Path:
@@ -65,6 +68,44 @@ def read_csv(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     return frame
 
 
+@dataclass(frozen=True)
+class Place:
+    """Whose image a path names, where it is one of CheXpert's or MIMIC-CXR's.
+
+    Parameters
+    ----------
+    image, patient, study
+        Ids as hilum's layouts of these data sets have them.
+    order
+        The number of the study, where it tells the order in time (CheXpert); 0 otherwise.
+    """
+
+    image: str
+    patient: str
+    study: str
+    order: int = 0
+
+
+def place_of(path: str) -> Place | None:
+    """Read a path as CheXpert or MIMIC-CXR write it, or return None.
+
+    >>> place_of("files/p10/p10000032/s50414267/02aa804e-bde0afdd.jpg")
+    Place(image='02aa804e-bde0afdd', patient='p10000032', study='s50414267', order=0)
+    """
+    if found := _OF_MIMIC.search(path):
+        patient, study, name = found.groups(default="")
+        return Place(_stem(name) or study, patient, study)
+    if found := _OF_CHEXPERT.search(path):
+        patient, number, name = found.groups(default="")
+        study = f"{patient}_study{number}"
+        return Place("_".join(filter(None, (study, _stem(name)))), patient, study, int(number))
+    return None
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
 def people_of(images: Sequence[str], table: Path) -> pl.DataFrame:
     """Say whose images these are.
 
@@ -73,8 +114,9 @@ def people_of(images: Sequence[str], table: Path) -> pl.DataFrame:
     images
         Ids, or paths as CheXpert and MIMIC-CXR write them.
     table
-        What `export_table` wrote beside the files, if it is there; without it patient and study
-        are read from the paths, and where these do not say, every image is a patient.
+        What `export_table` wrote beside the files, if it is there; without it patient, study and
+        (CheXpert) order are read from the paths, and where these do not say, every image is a
+        patient.
 
     Returns
     -------
@@ -86,14 +128,13 @@ def people_of(images: Sequence[str], table: Path) -> pl.DataFrame:
         kept = [c for c in known.columns if c in FIXED_COLUMNS and c not in ("file", *_NESTED)]
         labels = [c for c in known.columns if c not in (*FIXED_COLUMNS, *_OURS)]
         return frame.join(known.select(*kept, *labels), on="image_id", how="left")
-    found = [_IN_PATHS.search(image) for image in images]
-    patients = [m[1] if m else image for m, image in zip(found, images, strict=True)]
-    studies = [f"{m[1]}/{m[2]}" if m else image for m, image in zip(found, images, strict=True)]
-    return frame.with_columns(
-        patient_id=pl.Series(patients, dtype=pl.String),
-        study_id=pl.Series(studies, dtype=pl.String),
-        visit=pl.lit(0),
+    places = [place_of(image) or Place(image, image, image) for image in images]
+    frame = frame.with_columns(
+        patient_id=pl.Series([place.patient for place in places], dtype=pl.String),
+        study_id=pl.Series([place.study for place in places], dtype=pl.String),
+        order=pl.Series([place.order for place in places], dtype=pl.Int64),
     )
+    return number_visits(frame, "order")[0].drop("order")
 
 
 def as_listing(frame: pl.DataFrame, layout: str, folder: Path) -> Listing:
