@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hilum.errors import SourceError
@@ -244,6 +244,8 @@ FILE = '<!DOCTYPE e [<!ENTITY a SYSTEM "file:///etc/passwd">]><eCitation>&a;</eC
         ("<eCitation>\n&secret;</eCitation>", r"^r\.xml:2: expected well-formed XML$"),
         ("<eCitation><uId id='CXR1'></eCitation>", r"^r\.xml:1: expected well-formed XML$"),
         ("", r"^r\.xml:1: expected well-formed XML$"),
+        ('<?xml version="1.0" encoding="big5"?><eCitation/>', r"^r\.xml:1: expected XML in UTF-8"),
+        ('<?xml version="1.0" encoding="none"?><eCitation/>', r"^r\.xml:1: expected XML in UTF-8"),
         ("<eCitation/>", r"^r\.xml: expected an id such as <uId id='CXR1'/>"),
         ("<eCitation><uId id='../1'/></eCitation>", r"^r\.xml: expected an id such as"),
         (openi_report(1, ("../../etc/passwd",)), r"^r\.xml: expected image ids such as CXR1_1_IM"),
@@ -257,6 +259,27 @@ FILE = '<!DOCTYPE e [<!ENTITY a SYSTEM "file:///etc/passwd">]><eCitation>&a;</eC
 def test_xml_that_is_no_report_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         reports_of(tmp_path, r=text)
+
+
+@given(
+    at=st.integers(0, 500),
+    cut=st.integers(0, 30),
+    filling=st.binary(max_size=12) | st.sampled_from([b"<", b"&#0;", b"]]>", b"\xff\xfe", b"<!"]),
+)
+@settings(max_examples=150)
+def test_a_damaged_report_is_read_or_refused_in_our_words(
+    tmp_path_factory: pytest.TempPathFactory, at: int, cut: int, filling: bytes
+) -> None:
+    whole = OPENI_REPORTS["12.xml"].encode()
+    body = whole[:at] + filling + whole[at + cut :]
+    root = write(tmp_path_factory.mktemp("x"), {"ecgen-radiology/r.xml": body})
+    try:
+        (report,) = read_reports(root)
+    except SourceError as error:
+        assert str(error).startswith("r.xml:")  # noqa: PT017 (both ways are right)
+    else:
+        assert all(short_name(image) for image in report.images)
+        values(report.headings)
 
 
 def test_a_message_never_quotes_a_report(tmp_path: Path) -> None:

@@ -204,6 +204,8 @@ def _parse(name: str, body: bytes) -> Element:
         raise SourceError(f"{name}: expected XML without a document type; it is refused") from None
     except expat.ExpatError as error:
         raise SourceError(f"{name}:{error.lineno}: expected well-formed XML") from error
+    except (ValueError, LookupError) as error:
+        raise SourceError(f"{name}:1: expected XML in UTF-8, got another encoding") from error
     return builder.close()
 
 

@@ -170,9 +170,10 @@ def _parse(table: TextTable, texts: pl.Series) -> dict[str, frozenset[str]]:
         labels = parse(text)
         if labels is None:
             row = int((texts == text).arg_max() or 0)
+            # Not quoted: where a line has slipped, the cell holds the text of the report.
             raise SourceError(
                 f"{table.where(row, 'Labels')}: expected a list of labels such as ['normal'], "
-                f"got {text[:80]!r}"
+                f"got {len(text):,} other characters"
             )
         known[text] = labels
     return known
