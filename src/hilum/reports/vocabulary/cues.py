@@ -74,6 +74,7 @@ CUES: Final[Mapping[Cue, tuple[str, ...]]] = MappingProxyType({
         f"cannot be {_FULLY}? seen|visualized|visualised|evaluated|assessed",
         f"can|could not be {_FULLY}? seen|visualized|visualised|evaluated|assessed",
         "in the differential",
+        "a|another consideration",
         "if any|present",
         "should|can be considered|entertained|suspected",
         # what is hard to see is not denied
@@ -86,6 +87,7 @@ CUES: Final[Mapping[Cue, tuple[str, ...]]] = MappingProxyType({
         "prior|previous|known history of",
         "evaluate|evaluation|assess|assessment|screening|screen|look for",
         "correlate|correlation clinically? for|with",
+        "correlate clinically",
         "to exclude|confirm|document|ensure|assure|verify|assess",
         "rule out",
         "r / o",

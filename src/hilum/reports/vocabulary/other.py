@@ -25,6 +25,7 @@ ABNORMALITIES: Final = (
     "bronchial|peribronchial|airway wall? thickening|cuffing",
     "sarcoid|sarcoidosis|tuberculosis|tb|silicosis|asbestosis",
     "active|latent|reactivation|pulmonary tuberculosis|tb",
+    "tuberculosis|tuberculous|tb infection|pneumonia",
     "bleb(s)|cyst(s)|cystic|lucency|lucencies",
     # vessels
     "congestion|congested|cephalization|engorgement|engorged",
@@ -35,7 +36,7 @@ ABNORMALITIES: Final = (
     "atherosclerosis|atherosclerotic|arteriosclerosis|arteriosclerotic",
     # mediastinum, pericardium, pleura, diaphragm
     "adenopathy|lymphadenopathy",
-    "mediastinal mass|masses|lesion(s)|shift|hematoma",
+    "upper|superior|anterior|posterior? mediastinal mass|masses|lesion(s)|shift|hematoma",
     "pneumomediastinum|pneumopericardium|pneumoperitoneum",
     "subcutaneous|mediastinal emphysema|gas|air",
     "soft tissue emphysema|gas|air",
