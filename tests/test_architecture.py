@@ -34,6 +34,7 @@ ROOMS = [
     "embed",
     "predictors",
     "classify",
+    "zeroshot",
     "plots",
     "report",
     "appraisal",

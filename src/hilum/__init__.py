@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hilum.sources import read_source
     from hilum.tables import Table, read_table, write_table
     from hilum.training import pretrain
+    from hilum.zeroshot import zeroshot
 
 _WHERE = {  # name -> the module that holds it
     "FINDINGS": "findings",
@@ -68,6 +69,7 @@ _WHERE = {  # name -> the module that holds it
     "select": "select",
     "write_hospital": "phantom",
     "write_table": "tables",
+    "zeroshot": "zeroshot",
 }
 
 __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
@@ -93,6 +95,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "embed",
     "select",
     "classify",
+    "zeroshot",
     "choose_thresholds",
     "fit_calibration",
     "evaluate",
