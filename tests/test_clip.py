@@ -7,6 +7,7 @@ from torch import nn
 
 from hilum.encoders import load_encoder, load_pair, tokenise
 from hilum.encoders.clip import ClipPair, build_clip, clip_config, clip_spec, pretrained_clip
+from hilum.encoders.clip_attention import SelfAttention
 from hilum.encoders.image import to_input
 from hilum.errors import UsageError, WeightsError
 from reference_pair import CONTEXT, TEXTS, some_pixels, tiny_clip, tiny_config
@@ -74,6 +75,28 @@ def test_vectors_of_an_encoder_are_open_clips_normalised_features() -> None:
     assert pair.scale == pytest.approx(float(scale), rel=1e-6)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_torchs_own_with_its_tensors_and_their_names(masked: bool) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        original = nn.MultiheadAttention(24, 3, batch_first=True)
+        nn.init.normal_(original.in_proj_bias)
+        x = torch.randn(2, 5, 24)
+    mask = torch.full((5, 5), -torch.inf).triu(1) if masked else None
+    ours = SelfAttention(original)
+    expected, _ = original(x, x, x, need_weights=False, attn_mask=mask)
+    found, nothing = ours(x, x, x, need_weights=False, attn_mask=mask)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert nothing is None
+    assert list(ours.state_dict()) == list(original.state_dict())
+
+
+def test_every_block_of_both_towers_has_it() -> None:
+    module = tiny_clip().module
+    assert [type(one) for one in module.modules()].count(SelfAttention) == 2
+    assert not any(isinstance(one, nn.MultiheadAttention) for one in module.modules())
+
+
 def test_padding_that_all_texts_share_is_not_read() -> None:
     pair = tiny_clip()
     lengths: list[int] = []
@@ -97,6 +120,19 @@ def test_vit_b_32_has_openais_302_tensors_and_151_277_313_parameters() -> None:
     assert (spec.size, spec.context, spec.dim, spec.channels) == (224, 77, 512, 3)
     assert spec.architecture == f"open_clip:{NAME}"
     assert spec.mean == (0.48145466, 0.4578275, 0.40821073)
+
+
+def test_features_of_a_whole_vit_b_32_are_open_clips_own() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model: Any = open_clip.CLIP(**clip_config(NAME)).eval()
+        images = torch.randn(2, 3, 224, 224)
+    tokens = torch.from_numpy(tokenise(TEXTS[:3], 77))
+    with torch.inference_mode():
+        expected = model.encode_image(images), model.encode_text(tokens)
+        pair = ClipPair(model)
+        found = pair.image_features(images), pair.text_features(tokens)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_size_and_context_of_a_model_may_be_others() -> None:

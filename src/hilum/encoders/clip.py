@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from hilum.encoders.clip_attention import keep_batch_first
 from hilum.encoders.device import own_random_numbers
 from hilum.encoders.image import EncoderSpec
 from hilum.encoders.pair import PairModule, PairSpec
@@ -37,6 +38,7 @@ class ClipPair(PairModule):
             if isinstance(value, Tensor):
                 setattr(self, name, nn.Parameter(value.detach().reshape(())))
         del clip.logit_scale, clip.logit_bias
+        keep_batch_first(clip)
         self.clip = clip
 
     def image_features(self, images: Tensor) -> Tensor:
