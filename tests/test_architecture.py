@@ -26,6 +26,7 @@ ROOMS = [
     "collection",
     "ingest",
     "export",
+    "sheet",
     "phantom",
     "evaluate",
     "prompts",

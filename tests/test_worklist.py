@@ -15,7 +15,7 @@ from hilum.errors import CollectionError, TableError, UsageError
 from hilum.ingest import ingest
 from hilum.pseudonyms import load_key, pseudonym
 from hilum.select import STRATEGIES, Picks, Pool, Settings, Strategy, Worklist, select
-from hilum.select.sheet import SIDE, contact_sheet
+from hilum.sheet import SIDE, contact_sheet
 from hilum.tables import Table, write_table
 from small_source import small_source
 
@@ -237,13 +237,9 @@ def test_an_embedding_that_is_not_there_is_an_error(collection: Collection, key_
 # --------------------------------------------------------------------------- the contact sheet
 
 
-def listed(ids: tuple[str, ...]) -> Worklist:
-    return Worklist(ids, ids, np.zeros(len(ids)), ids, "random")
-
-
 def test_a_sheet_shows_every_pick_under_its_rank(collection: Collection, tmp_path: Path) -> None:
     shown = (IDS[5], IDS[0], IDS[9])
-    (path,) = contact_sheet(collection, listed(shown), tmp_path / "picks.png")
+    (path,) = contact_sheet(collection, shown, tmp_path / "picks.png")
     with Image.open(path) as page:
         assert page.format == "PNG"
         assert page.info == {}  # no words beside the pixels
@@ -258,7 +254,7 @@ def test_a_sheet_shows_every_pick_under_its_rank(collection: Collection, tmp_pat
 
 
 def test_ranks_go_on_from_page_to_page(collection: Collection, tmp_path: Path) -> None:
-    pages = contact_sheet(collection, listed(IDS[:8] * 13), tmp_path / "deep" / "picks.png")
+    pages = contact_sheet(collection, IDS[:8] * 13, tmp_path / "deep" / "picks.png")
     assert [page.name for page in pages] == ["picks.png", "picks-2.png", "picks-3.png"]
     first, second, third = (np.asarray(Image.open(page)) for page in pages)
     assert first.shape == second.shape == (6 * (SIDE + 32) + 8, 8 * (SIDE + 8) + 8)
@@ -272,4 +268,4 @@ def test_a_collection_without_pixels_has_no_sheet(tmp_path: Path) -> None:
     source = small_source(tmp_path / "small", images=4)
     bare = ingest(source.root, tmp_path / "c.lance", layout="folder", pixels=False).collection
     with pytest.raises(CollectionError, match="was made with --no-pixels and has no images"):
-        contact_sheet(bare, listed(source.ids), tmp_path / "picks.png")
+        contact_sheet(bare, source.ids, tmp_path / "picks.png")

@@ -68,7 +68,7 @@ def select(
     """
     from hilum.collection import open_collection
     from hilum.select import select as run
-    from hilum.select.sheet import contact_sheet
+    from hilum.sheet import contact_sheet
     from hilum.tables import read_table
 
     opened = open_collection(collection)
@@ -79,7 +79,7 @@ def select(
         key_file=key,
     )  # fmt: skip
     worklist.save(out)
-    sheets = () if sheet is None else contact_sheet(opened, worklist, sheet)
+    sheets = () if sheet is None else contact_sheet(opened, worklist.ids, sheet)
     for page in sheets:
         note(str(page))
     found = {

@@ -1,5 +1,6 @@
-"""A contact sheet: the picks of a worklist on a page, by rank; nothing on it names a patient."""
+"""A contact sheet: images of a collection on a page, by rank; nothing on it names a patient."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
-    from hilum.select.worklist import Worklist
 
 COLUMNS: Final = 8
 ROWS: Final = 6
@@ -20,19 +20,19 @@ _INK, _PAPER = 32, 255
 
 
 def contact_sheet(
-    collection: "Collection", worklist: "Worklist", path: str | Path
+    collection: "Collection", ids: Sequence[str], path: str | Path
 ) -> tuple[Path, ...]:
-    """Write the picks of a worklist as PNG pages of at most 48 images.
+    """Write images as PNG pages of at most 48.
 
-    Each image has its rank above it, the number by which the worklist's CSV names it; ids and
-    pseudonyms are left out. What is burnt into the pixels is shown as it is.
+    Each image has its rank above it, the number by which a list of the same images names it; ids
+    are left out. What is burnt into the pixels is shown as it is.
 
     Parameters
     ----------
     collection
         Where the images are; with pixels.
-    worklist
-        What to show.
+    ids
+        What to show, in order of rank.
     path
         Of the first page; further ones have -2, -3 and so on before the suffix.
 
@@ -48,7 +48,7 @@ def contact_sheet(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     place = {image: row for row, image in enumerate(collection.ids())}
-    rows = np.array([place[image] for image in worklist.ids], dtype=np.int64)
+    rows = np.array([place[image] for image in ids], dtype=np.int64)
     written: list[Path] = []
     for start in range(0, len(rows), COLUMNS * ROWS):
         part = rows[start : start + COLUMNS * ROWS]
