@@ -51,6 +51,8 @@ SENTENCES = {
         ("No pneumothorax; small left effusion.", "PTX- EFF+"),
         ("No pneumothorax, small left effusion.", "PTX- EFF+"),
         ("No pneumothorax, there is a small left effusion.", "PTX- EFF+"),
+        ("No pneumothorax, left basilar atelectasis.", "PTX- ATE+"),
+        ("No consolidation, left pleural effusion or pneumothorax.", "CON- EFF- PTX-"),
         ("No pneumothorax and a small left effusion.", "PTX- EFF+"),
         ("No effusion, however there is left basilar atelectasis.", "EFF- ATE+"),
         ("No effusion and the heart is enlarged.", "EFF- CARD+"),

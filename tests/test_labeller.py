@@ -13,6 +13,7 @@ from hilum.findings import FINDINGS, Finding
 from hilum.reports import label_report, phrases, sections
 from hilum.reports import sentences as sentences_of
 from hilum.reports.claims import OTHER
+from hilum.reports.headings import HEADINGS
 from hilum.reports.hierarchy import FAMILIES, ancestors, complete
 from hilum.reports.phrases import Lexicon, tokens
 from hilum.reports.vocabulary import anatomy, findings, lexicon
@@ -191,7 +192,12 @@ def vocabulary() -> list[str]:
 
 
 WORDS = [*vocabulary(), "left", "apex", "xxxx", "___", "3.5", "cm", "."]
-speech = st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join)
+HEADING_WORDS = {spelling for spellings in HEADINGS.values() for spelling in spellings}
+speech = (  # a word such as "comparison" alone on its line would be a heading
+    st.lists(st.sampled_from(WORDS), max_size=25)
+    .map(" ".join)
+    .filter(lambda text: text not in HEADING_WORDS)
+)
 
 
 @given(st.one_of(st.text(), speech))
@@ -206,7 +212,8 @@ def test_case_and_spaces_do_not_matter(text: str) -> None:
     found = label_report(text)
     assert label_report(text.upper()) == found
     assert label_report(text.replace(" ", "  \t")) == found
-    assert label_report(text.replace(" ", "\n")) == found or "- " in text
+    if not set(text.split()) & HEADING_WORDS:  # a heading may stand alone on its line
+        assert label_report(text.replace(" ", "\n")) == found
 
 
 @given(speech, speech)

@@ -17,7 +17,10 @@ _BEFORE: Final = 8  # plain words between a part and the state that follows it
 _AFTER: Final = 4  # ... between a state and the part that follows it
 _IN_LIST: Final = 4  # ... between two parts of a list
 
-_LISTING: Final = (None, Joint.COMMA, Joint.AND, Joint.OR, Joint.OPENING)
+WORDS: Final = (None, Joint.OPENING, Joint.SIDE)
+"""Pieces that neither say, turn nor divide anything."""
+
+_LISTING: Final = (*WORDS, Joint.COMMA, Joint.AND, Joint.OR)
 
 
 def bind(pieces: Pieces) -> dict[int, tuple[int, ...]]:
@@ -47,7 +50,7 @@ def _next_part(pieces: Pieces, place: int) -> int | None:
         piece = pieces[at]
         if isinstance(piece, Part):
             return at
-        if piece is not None and piece is not Joint.OPENING:
+        if piece not in WORDS:
             return None
     return None
 

@@ -101,6 +101,7 @@ class Joint(Enum):
     AND = "and"
     OR = "or"  # or, versus, "/": between claims it makes alternatives
     OPENING = "opening"  # a, there, small: after a comma or "and", a new statement
+    SIDE = "side"  # left, basilar: a new statement, unless an "or" is still to come
     QUESTION = "question"
     PLAIN = "plain"  # a phrase that must not be read as its words: "no change in"
 

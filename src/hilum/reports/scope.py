@@ -7,8 +7,9 @@ all three; "no A, small B" denies one, because a new item that is small is there
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from hilum.reports.binding import Pieces
+from hilum.reports.binding import WORDS, Pieces
 from hilum.reports.claims import Cue, Joint, Sense
 
 Places = frozenset[int]
@@ -55,7 +56,7 @@ def _ahead(
             return
         if piece in (Joint.COMMA, Joint.AND) and cue.span != "rest":
             in_list = alternatives[at] or (cue.span == "list" and not verb)
-            if not in_list or _opens_statement(pieces, at, clauses):
+            if not in_list or _opens_statement(pieces, at, clauses, alternatives):
                 return
         verb = verb or piece is Joint.VERB
         yield at
@@ -71,7 +72,7 @@ def _ends(piece: Cue, cue: Cue) -> bool:
     return piece.reach != "before" and (piece.sense is cue.sense or piece.sense is Sense.SILENCE)
 
 
-def _opens_statement(pieces: Pieces, place: int, clauses: Places) -> bool:
+def _opens_statement(pieces: Pieces, place: int, clauses: Places, alternatives: list[bool]) -> bool:
     """Tell whether a new statement, not one more item, follows a comma or an "and"."""
     following = place + 1
     while following < len(pieces) and pieces[following] is Joint.AND:
@@ -79,6 +80,8 @@ def _opens_statement(pieces: Pieces, place: int, clauses: Places) -> bool:
     if following == len(pieces):
         return True
     piece = pieces[following]
+    if piece is Joint.SIDE:
+        return not alternatives[place]
     doubt = isinstance(piece, Cue) and piece.sense is Sense.DOUBT
     return piece is Joint.OPENING or doubt or following in clauses
 
@@ -124,7 +127,7 @@ def _has_alternatives_ahead(pieces: Pieces) -> list[bool]:
     return found
 
 
-_BETWEEN = 6  # plain words between "or" and what it joins
+_BETWEEN: Final = 6  # plain words between "or" and what it joins
 
 
 def alternatives(pieces: Pieces, claims: Places) -> Iterator[tuple[int, ...]]:
@@ -145,8 +148,7 @@ def _nearest(pieces: Pieces, places: Iterable[int], claims: Places) -> int | Non
         if at in claims:
             return at
         words += piece is None
-        plain = piece is None or piece is Joint.OPENING or isinstance(piece, Cue)
-        if not plain or words > _BETWEEN:
+        if not (piece in WORDS or isinstance(piece, Cue)) or words > _BETWEEN:
             return None
     return None
 

@@ -117,8 +117,9 @@ JOINTS: Final[Mapping[Joint, tuple[str, ...]]] = MappingProxyType({
     Joint.OPENING: (
         "a|an|there|the|this|these|it|small|mild|mildly|moderate|moderately|minimal|minimally|trace|"
         "tiny|stable|unchanged|persistent|chronic|old|healed|scattered|again|residual|improved|"
-        "improving|decreased|worsening|low|bibasilar",
+        "improving|decreased|worsening|low",
     ),
+    Joint.SIDE: ("left|right|bilateral|basilar|bibasilar|biapical|lingular",),
     Joint.QUESTION: ("?",),
     Joint.PLAIN: (
         # "with" that joins no new statement
