@@ -37,7 +37,7 @@ class SelfAttention(nn.Module):
         `attn_mask` is added: (length, length), or one for each picture and head after the other,
         (n * heads, length, length).
         """
-        n, length, _ = x.shape
+        n, length = x.shape[:2]
         qkv = functional.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mask = None if attn_mask is None else attn_mask.to(q.dtype)
