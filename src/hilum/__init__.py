@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hilum.select import select
     from hilum.sources import read_source
     from hilum.tables import Table, read_table, write_table
-    from hilum.training import pretrain
+    from hilum.training import pretrain, pretrain_reports
     from hilum.zeroshot import zeroshot
 
 _WHERE = {  # name -> the module that holds it
@@ -61,6 +61,7 @@ _WHERE = {  # name -> the module that holds it
     "load_encoder": "encoders",
     "open": "collection",
     "pretrain": "training",
+    "pretrain_reports": "training",
     "read_picture": "images",
     "read_source": "sources",
     "read_table": "tables",
@@ -89,6 +90,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "open",
     "report_labels",
     "pretrain",
+    "pretrain_reports",
     "load_encoder",
     "save_encoder",
     "convert",

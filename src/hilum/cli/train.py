@@ -74,10 +74,73 @@ def moco(
         encoder = hilum.pretrain(chosen, run, recipe, device=device, progress=progress, **changes)
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
         return
-    metrics = _metrics(run)
+    metrics = _read(run, "metrics.json")
     found = {"run": str(run), "images": len(chosen), "fingerprint": encoder.fingerprint,
              "metrics": metrics}  # fmt: skip
     text = f"{run}: loss {metrics['loss']:.3f}, encoder {encoder.fingerprint[:12]}"
+    emit(found, as_json=as_json, text=text)
+
+
+@pretrain_app.command()
+def report(
+    collection: Annotated[str, typer.Argument(help="A collection with pixels and reports.")],
+    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
+    recipe: Annotated[str, typer.Option(help="reports-small or chexzero.")] = "reports-small",
+    where: Annotated[
+        str, typer.Option(help="Which images to learn from, as SQL; '' takes all.")
+    ] = "split = 'train'",
+    validate: Annotated[
+        str | None,
+        typer.Option(
+            help="What decides which weights are kept: retrieval, zeroshot (reads the labels of "
+            "the validation images) or none."
+        ),
+    ] = None,
+    validation: Annotated[
+        str, typer.Option(help="Which images decide it, as SQL.")
+    ] = "split = 'val'",
+    init: Annotated[
+        str | None,
+        typer.Option(help="random, a MoCo run, a pair, timm:NAME or open_clip:NAME:TAG."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="How long, in rounds of all images.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Pretrain an encoder of images and texts on images and their reports (CLIP, CheXzero).
+
+    The pair is written to RUN/encoder.safetensors. A run that was stopped goes on where it was
+    when the same command is given again. Several GPUs: torchrun --no-python --nproc-per-node N
+    hilum pretrain report ...
+    """
+    import hilum
+
+    given = {"validate": validate, "init": init, "steps": steps, "epochs": epochs, "batch": batch}
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    changes |= read_settings(set_ or [])
+    every = hilum.open(collection)
+    chosen = every.where(where) if where else every
+    judges = None if changes.get("validate") == "none" else every.where(validation)
+    note(f"{len(chosen)} images")
+    with progress_bar("pretrain") as progress:
+        pair = hilum.pretrain_reports(
+            chosen, run, recipe, validation=judges, device=device, progress=progress, **changes
+        )
+    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+        return
+    metrics, reports = _read(run, "metrics.json"), _read(run, "settings.json")["reports"]
+    if reports["left_out"]:
+        note(f"{reports['left_out']} images left out: nothing to learn from in their reports")
+    found = {"run": str(run), "fingerprint": pair.fingerprint, "reports": reports,
+             "metrics": metrics}  # fmt: skip
+    best = "" if metrics["best"] is None else f", best measure {metrics['best']:.3f}"
+    text = f"{run}: loss {metrics['loss']:.3f}{best}, pair {pair.fingerprint[:12]}"
     emit(found, as_json=as_json, text=text)
 
 
@@ -144,8 +207,8 @@ def convert(
     emit(report.as_dict(), as_json=as_json, text=report.as_text())
 
 
-def _metrics(run: Path) -> dict[str, Any]:
+def _read(run: Path, name: str) -> dict[str, Any]:
     import json
 
-    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    return metrics
+    document: dict[str, Any] = json.loads((run / name).read_text(encoding="utf-8"))
+    return document

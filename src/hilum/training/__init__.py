@@ -3,15 +3,20 @@
 from hilum.training.loop import train
 from hilum.training.pretraining import pretrain, pretrain_pixels
 from hilum.training.recipes import RECIPES, MocoRecipe
+from hilum.training.report_recipes import REPORT_RECIPES, ReportRecipe
+from hilum.training.reports import pretrain_reports
 from hilum.training.schedule import TrainSettings
 from hilum.training.task import Task
 
 __all__ = [
     "RECIPES",
+    "REPORT_RECIPES",
     "MocoRecipe",
+    "ReportRecipe",
     "Task",
     "TrainSettings",
     "pretrain",
     "pretrain_pixels",
+    "pretrain_reports",
     "train",
 ]

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from hilum.encoders.image import check_pixels
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
 
 Rows = NDArray[np.int64]
 CHUNK = 256  # images resized at once
@@ -106,6 +109,14 @@ def resident(
             done += len(part)
     assert done == length
     return Resident(held)
+
+
+def feed_of(collection: "Collection", side: int, device: torch.device, rows: Rows) -> Feed:
+    """Give the images at some rows of a collection: held where they fit, else read when asked."""
+    if not fits(len(rows), side, device):
+        return Streamed(len(rows), lambda asked: collection.pixels(rows[asked]), side, device)
+    batches = (collection.pixels(rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK))
+    return resident(batches, len(rows), side, device)
 
 
 def read_ahead(

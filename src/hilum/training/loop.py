@@ -9,7 +9,7 @@ the same weights, bit for bit on a CPU, as one that was not.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hilum.encoders.device import Engine, choose_engine, own_random_numbers
-from hilum.encoders.tensors import read_tensors, write_tensors
 from hilum.errors import RunError
 from hilum.progress import Progress, silent
 from hilum.training.feed import read_ahead
 from hilum.training.folder import RunFolder, load_optimiser, open_run, optimiser_tensors
+from hilum.training.kept import Keeper, Kept, entered, path_of, prune
 from hilum.training.processes import Ranks, from_first, joined, mean_over_ranks, wait_for_all
 from hilum.training.schedule import TrainSettings, learning_rate, make_optimiser
 from hilum.training.task import Task
 
 ORDER, STEP = 1, 2  # keep the streams of random numbers apart
-BEST = "best.safetensors"
-FREE = ("train.checkpoint_every", "train.log_every", "train.precision")  # resolved: "precision"
+# What may change when a run goes on; "precision" holds what train.precision became.
+FREE = ("train.checkpoint_every", "train.log_every", "train.precision", "train.keep")
 
 Measure = Callable[[], float]
 
@@ -47,12 +47,15 @@ class State:
         The highest measure so far and the step it was taken after.
     waited
         Evaluations since then.
+    kept
+        The best so far whose weights are kept, best first.
     """
 
     step: int = 0
     best: float | None = None
     best_step: int = 0
     waited: int = 0
+    kept: list[Kept] = field(default_factory=list)
 
 
 def train(
@@ -63,6 +66,7 @@ def train(
     about: Mapping[str, Any] | None = None,
     engine: Engine | None = None,
     measure: Measure | None = None,
+    keeper: Keeper | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a task, or take up its run where it was left; a finished run is not repeated.
@@ -79,6 +83,8 @@ def train(
         only with the same.
     measure
         Evaluates the task (in evaluation mode); higher is better. Called in one process only.
+    keeper
+        Writes the best weights, `settings.keep` of them; those of the whole task if not given.
 
     Returns
     -------
@@ -90,6 +96,7 @@ def train(
         If the run cannot be started or continued, or the loss is not a number.
     """
     engine = engine or choose_engine(precision=settings.precision)
+    keeper = keeper or Keeper(task)
     with joined(engine.device) as here:
         total = settings.total_steps(task.examples, here.world)
         asked = {
@@ -106,14 +113,14 @@ def train(
             state = _restore(folder, task, optimiser)
             if folder.metrics() is None:
                 folder.begin_log(state.step)
-                job = _Job(task, optimiser, settings, engine, here, folder, total)
+                job = _Job(task, optimiser, settings, engine, here, folder, total, keeper)
                 _steps(job, state, measure, (here.first and progress) or silent)
                 folder.finish(_metrics(job, state) if here.first else {})
             wait_for_all()
             if here.world > 1:  # batch statistics differ between processes: keep those saved
                 _restore(folder, task, optimiser)
-            if state.best is not None:
-                task.load_state_dict(read_tensors(folder.path / BEST)[0])
+            if state.kept:
+                keeper.load(folder, state.kept[0])
             return folder.metrics() or {}
 
 
@@ -128,6 +135,7 @@ class _Job:
     here: Ranks
     folder: RunFolder
     total: int
+    keeper: Keeper
 
     def due(self, step: int, every: int) -> bool:
         return step == self.total or (every > 0 and step % every == 0)
@@ -158,6 +166,7 @@ def _steps(job: _Job, state: State, measure: Measure | None, progress: Progress)
         if stop or job.due(state.step, settings.checkpoint_every):
             log.write()  # first: a loss that is not a number must never be checkpointed
             job.folder.save(state.step, _tensors(job.task, job.optimiser), asdict(state))
+            prune(job.folder, state.kept)
         if stop:
             return
 
@@ -203,19 +212,20 @@ def _seed_of_step(job: _Job, step: int) -> int:
 
 
 def _evaluate(job: _Job, measure: Measure, state: State) -> float:
-    """Measure the task, and keep its weights if they are the best so far."""
+    """Measure the task, and keep its weights if they are among the best so far."""
     job.task.eval()
     value = from_first(measure() if job.here.first else 0.0)
-    job.task.train()
     if not math.isfinite(value):
         raise RunError(f"{job.folder.path}: the measure after step {state.step} is {value}")
+    now = Kept(state.step, value)
+    state.kept = entered(state.kept, now, job.settings.keep)
+    if now in state.kept:
+        job.keeper.write(job.folder, now)
     if state.best is not None and value <= state.best:
         state.waited += 1
-        return value
-    state.best, state.best_step, state.waited = value, state.step, 0
-    if job.here.first:
-        header = {"step": state.step, "measure": value}
-        write_tensors(job.folder.path / BEST, job.task.state_dict(), header)
+    else:
+        state.best, state.best_step, state.waited = value, state.step, 0
+    job.task.train()
     return value
 
 
@@ -233,7 +243,8 @@ def _restore(folder: RunFolder, task: Task, optimiser: torch.optim.Optimizer) ->
         {k.removeprefix("task."): v for k, v in tensors.items() if k.startswith("task.")}
     )
     load_optimiser(optimiser, tensors)
-    return State(**notes)
+    kept = [Kept(*one) for one in notes.pop("kept", [])]  # a list of lists in JSON
+    return State(**notes, kept=kept)
 
 
 def _metrics(job: _Job, state: State) -> dict[str, Any]:
@@ -248,6 +259,7 @@ def _metrics(job: _Job, state: State) -> dict[str, Any]:
         "engine": str(job.engine),
         "best": state.best,
         "best_step": state.best_step or None,
+        "kept": [path_of(job.folder, one).name for one in state.kept],
     }
 
 

@@ -16,7 +16,7 @@ from hilum.encoders.references import load_image, pretrained_module
 from hilum.encoders.weights import FILE_NAME, save_encoder
 from hilum.errors import UsageError
 from hilum.progress import Progress
-from hilum.training.feed import Feed, Streamed, fits, resident
+from hilum.training.feed import Feed, feed_of, resident
 from hilum.training.loop import train
 from hilum.training.moco import Moco
 from hilum.training.processes import joined, wait_for_all
@@ -70,12 +70,7 @@ def pretrain(
             "there are no images to learn from; check the condition that chose them "
             "(hilum show lists the splits)"
         )
-    feed: Feed
-    if fits(length, side, engine.device):
-        batches = (pixels for _, pixels in collection.pixel_batches())
-        feed = resident(batches, length, side, engine.device)
-    else:
-        feed = Streamed(length, collection.pixels, side, engine.device)
+    feed = feed_of(collection, side, engine.device, np.arange(length))
     table = collection.table(["image_id", "patient_id", "sha256"])
     data = _digest([table["image_id"].to_list(), table["sha256"].to_list(), side])
     return _pretrain(feed, chosen, run, table["patient_id"].to_list(), data, engine, progress)

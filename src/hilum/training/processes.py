@@ -64,6 +64,24 @@ def gather(part: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def gather_own(part: Tensor) -> Tensor:
+    """Join every process's (n, ...) as `gather` does, with a gradient for this process's rows.
+
+    For a loss that every process computes in full from all rows: each has then the gradient of
+    its own rows, and their sum is wanted, where DistributedDataParallel takes the mean. So this
+    process's gradient counts as often as there are processes.
+    """
+    here = ranks()
+    if here.world == 1:
+        return part
+    everyone = gather(part)
+    own = part.clone()  # the hook is for this use of it alone
+    if own.requires_grad:
+        own.register_hook(lambda gradient: gradient * here.world)  # type: ignore[no-untyped-call]
+    before, after = everyone[: here.rank * len(part)], everyone[(here.rank + 1) * len(part) :]
+    return torch.cat([before, own, after])
+
+
 def mean_over_ranks(values: Tensor) -> Tensor:
     """Return the mean of every process's `values`."""
     world = ranks().world

@@ -4,14 +4,19 @@ A recipe is data. `override` changes some of its numbers; the run stores what ca
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hilum.errors import UsageError
 from hilum.training.moco import MocoSettings
 from hilum.training.schedule import TrainSettings
 from hilum.training.views import ViewSettings
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound="DataclassInstance")  # a recipe: numbers, and parts that are settings
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,10 @@ def find_recipe(recipe: str | MocoRecipe) -> MocoRecipe:
     return RECIPES[recipe]
 
 
-def override(recipe: MocoRecipe, changes: Mapping[str, Any]) -> MocoRecipe:
+def override(recipe: R, changes: Mapping[str, Any]) -> R:
     """Return the recipe with some numbers changed, by the names of their fields.
 
-    Names of the recipe and of its three parts are all different, so no prefix is needed:
+    Names of a recipe and of its parts are all different, so no prefix is needed:
     ``override(recipe, {"steps": 100, "queue": 512, "rotate": 5})``. Giving `steps` takes away
     `epochs`, and the other way round; giving `channels` repeats or averages `mean` and `std`.
 
@@ -134,8 +139,9 @@ def override(recipe: MocoRecipe, changes: Mapping[str, Any]) -> MocoRecipe:
         If there is no such field; the message lists them.
     """
     changes = dict(changes)
-    parts: dict[str, Any] = {"moco": recipe.moco, "view": recipe.view, "train": recipe.train}
-    own = [f.name for f in fields(MocoRecipe) if f.name not in (*parts, "name", "about")]
+    values = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    parts: dict[str, Any] = {name: part for name, part in values.items() if is_dataclass(part)}
+    own = [name for name in values if name not in (*parts, "name", "about")]
     names = {part: [f.name for f in fields(value)] for part, value in parts.items()}
     known = [*own, *chain.from_iterable(names.values())]
     unknown = [key for key in changes if key not in known]
@@ -146,8 +152,9 @@ def override(recipe: MocoRecipe, changes: Mapping[str, Any]) -> MocoRecipe:
             changes.setdefault(other, 0)
     if "channels" in changes:
         for key in ("mean", "std"):
-            average = sum(getattr(recipe, key)) / recipe.channels
-            changes.setdefault(key, (average,) * changes["channels"])
+            if values[key]:
+                average = sum(values[key]) / len(values[key])
+                changes.setdefault(key, (average,) * changes["channels"])
     for part, value in parts.items():
         chosen = {key: changes.pop(key) for key in names[part] if key in changes}
         changes[part] = replace(value, **chosen)

@@ -52,6 +52,8 @@ class TrainSettings:
         Steps between evaluations, where the caller gives a measure; 0 is only at the end.
     patience
         Stop after so many evaluations in a row without a new best; 0 is never.
+    keep
+        How many of the best weights so far are kept, where there is a measure.
     """
 
     steps: int = 0
@@ -71,6 +73,7 @@ class TrainSettings:
     log_every: int = 10
     evaluate_every: int = 0
     patience: int = 0
+    keep: int = 1
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):
@@ -89,7 +92,7 @@ class TrainSettings:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        for name in ("batch", "checkpoint_every", "log_every"):
+        for name in ("batch", "checkpoint_every", "log_every", "keep"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1; got {getattr(self, name)}")
         for name in ("lr", "min_lr", "weight_decay", "clip", "evaluate_every", "patience", "seed"):
