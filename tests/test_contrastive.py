@@ -193,6 +193,7 @@ def coded(vocabulary: Vocabulary, texts: list[list[str]]) -> list[NDArray[np.int
         ("No acute process.", "NO  ACUTE\n process"),
         ("1. Mild edema", "mild edema."),
         ("(2) Mild edema;", "Mild, edema"),
+        ("1. Edema. 2. Mass.\n3) Nodule.", "edema mass nodule"),
     ],
 )
 def test_case_space_punctuation_and_list_numbers_do_not_count(one: str, other: str) -> None:
@@ -201,7 +202,13 @@ def test_case_space_punctuation_and_list_numbers_do_not_count(one: str, other: s
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("3.5 cm nodule", "35 cm nodule"), ("no edema", "edema"), ("left edema", "right edema")],
+    [
+        ("3.5 cm nodule", "35 cm nodule"),
+        ("no edema", "edema"),
+        ("left edema", "right edema"),
+        ("Nodule of 12.", "Nodule of 13."),
+        ("Nodule of 12. 3 masses.", "Nodule of 13. 3 masses."),
+    ],
 )
 def test_numbers_negations_and_sides_do(one: str, other: str) -> None:
     vocabulary = Vocabulary()

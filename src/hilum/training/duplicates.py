@@ -24,7 +24,7 @@ Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 _WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
-_LIST_NUMBER: Final = re.compile(r"(?:^|(?<=\s))\(?\d{1,2}[.)](?=\s|$)")
+_LIST_NUMBER: Final = re.compile(r"(?:^\s*|(?<=[.;:!?])\s+|\n\s*)\(?\d{1,2}[.)](?=\s+\S)")
 
 
 def words(text: str) -> tuple[str, ...]:

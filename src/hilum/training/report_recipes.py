@@ -45,7 +45,7 @@ class ReportRecipe:
         What decides which weights are kept: ``"retrieval"`` of reports by images and of images
         by reports, ``"zeroshot"``, the mean AUROC against the labels of the validation images,
         or ``"none"``, the last. Whoever chooses by labels has used labels.
-    contrast, words, view, train
+    matching, words, view, train
         The task, the texts, the views of the images, and the training.
     """
 
@@ -65,7 +65,7 @@ class ReportRecipe:
     text_layers: int = 2
     text_heads: int = 4
     validate: Validate = "retrieval"
-    contrast: ContrastSettings = field(default_factory=ContrastSettings)
+    matching: ContrastSettings = field(default_factory=ContrastSettings)
     words: TextSettings = field(default_factory=lambda: TextSettings(whole=1.0))
     view: ViewSettings = field(default_factory=ViewSettings)
     train: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=20))
@@ -130,7 +130,7 @@ REPORT_RECIPES: Final[dict[str, ReportRecipe]] = {
             resize=CHEXZERO["resize"],
             margin=320 / 224,
             validate="zeroshot",
-            contrast=ContrastSettings(positives="own", most_scale=0),
+            matching=ContrastSettings(positives="own", most_scale=0),
             words=TextSettings(impression=1.0),
             train=TrainSettings(epochs=4, batch=64, lr=1e-4, schedule="constant", optimiser="sgd",
                                 weight_decay=0.0, checkpoint_every=1000, evaluate_every=1000,

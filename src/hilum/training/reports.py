@@ -78,6 +78,8 @@ def pretrain_reports(
     CollectionError
         If the collection has no pixels.
     """
+    if "init" in changes:
+        changes["init"] = str(changes["init"])
     chosen = override(find_report_recipe(recipe), changes)
     if validation is None and changes.get("validate", "none") != "none":
         raise UsageError(
@@ -134,7 +136,7 @@ def _train(
 ) -> PairEncoder:
     recipe, spec, engine = job.recipe, job.pair.spec, job.engine
     about = job.about(judge.digest if judge else "")
-    task = ReportTask(job.pair.module, spec, feed, job.images.texts, recipe.contrast, recipe.view)
+    task = ReportTask(job.pair.module, spec, feed, job.images.texts, recipe.matching, recipe.view)
     made = {"images": len(job.images), "data": job.images.digest, "validate": recipe.validate}
 
     def header(kept: Kept) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def _train(
             measure=judge.measure if judge else None, keeper=Keeper(task.pair, header),
             progress=progress,
         )  # fmt: skip
-        recipe.contrast.limit(task.pair.logit_scale)
+        recipe.matching.limit(task.pair.logit_scale)
         encoder = PairEncoder(spec, task.pair, engine)
         if here.first:
             made |= {key: metrics[key] for key in ("steps", "loss", "engine", "best", "best_step")}
