@@ -3,9 +3,10 @@
 One collection: a synthetic hospital, the sample of ChestX-ray14, and PneumoniaMNIST (children of
 one to five years, 28 × 28 pixels; its test split). An encoder is pretrained without labels on the
 training patients of the first two, and a selector is trained on their labels (of adults wherever a
-finding is frequent enough), without those of pneumonia and without the films that have it. It is tested on the test patients of ChestX-ray14 and
-on the children, whose condition and age it never saw, against strategies that learn nothing. Prints
-AUROC and what the selector has more, with 95 % intervals over patients.
+finding is frequent enough), without those of pneumonia and without the films that have it. It is
+tested on the test patients of ChestX-ray14 and on the children, whose condition and age it never
+saw, against strategies that learn nothing. Prints AUROC and what the selector has more, with 95 %
+intervals over patients.
 
     python benchmarks/selector_real.py [--data SHARED_DATA] [--hospital FOLDER] [--out FOLDER]
 """
