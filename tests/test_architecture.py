@@ -36,6 +36,7 @@ ROOMS = [
     "predictors",
     "classify",
     "zeroshot",
+    "retrieve",
     "plots",
     "report",
     "appraisal",

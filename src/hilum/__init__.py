@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hilum.phantom import write_hospital
     from hilum.report import Page
     from hilum.reports import report_labels
+    from hilum.retrieve import retrieve
     from hilum.select import select
     from hilum.sources import read_source
     from hilum.tables import Table, read_table, write_table
@@ -66,6 +67,7 @@ _WHERE = {  # name -> the module that holds it
     "read_source": "sources",
     "read_table": "tables",
     "report_labels": "reports",
+    "retrieve": "retrieve",
     "save_encoder": "encoders",
     "select": "select",
     "write_hospital": "phantom",
@@ -98,6 +100,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "select",
     "classify",
     "zeroshot",
+    "retrieve",
     "choose_thresholds",
     "fit_calibration",
     "evaluate",

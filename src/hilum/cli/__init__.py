@@ -15,6 +15,7 @@ from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.ingest import register as register_ingest
 from hilum.cli.labels import register as register_labels
 from hilum.cli.phantom import register as register_phantom
+from hilum.cli.retrieve import register as register_retrieve
 from hilum.cli.select import register as register_select
 from hilum.cli.selector import register as register_selector
 from hilum.cli.train import register as register_train
@@ -39,6 +40,7 @@ register_selector(app)
 register_select(app)
 register_classify(app)
 register_zeroshot(app)
+register_retrieve(app)
 register_evaluate(app)
 
 

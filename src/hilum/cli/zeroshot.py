@@ -45,8 +45,9 @@ Templates = Annotated[
 Asked = Annotated[
     Literal["hilum", "chexzero", "classes"],
     typer.Option(
+        metavar="MODE",
         help="hilum; chexzero: its templates and plain cosines; classes: names that exclude "
-        "each other."
+        "each other.",
     ),
 ]
 ChooseOn = Annotated[
@@ -61,15 +62,23 @@ Scale = Annotated[
     typer.Option(help="Multiplies cosines; by default what was learnt, 1 for chexzero."),
 ]
 Uncertain = Annotated[
-    Literal["ignore", "positive", "negative"], typer.Option(help="What uncertain labels count as.")
+    Literal["ignore", "positive", "negative"],
+    typer.Option(
+        help="What uncertain labels count as: ignore, positive, negative.", metavar="POLICY"
+    ),
 ]
 Calibrate = Annotated[
     Literal["temperature", "platt", "isotonic"] | None,
-    typer.Option(help="Make scores probabilities, fitted to --choose-on."),
+    typer.Option(
+        help="temperature, platt or isotonic: scores become probabilities, fitted to --choose-on.",
+        metavar="METHOD",
+    ),
 ]
 Threshold = Annotated[
     str | None,
-    typer.Option(help="Rule applied to --choose-on: mcc, f1, youden, sensitivity=0.95, ..."),
+    typer.Option(
+        metavar="RULE", help="Applied to --choose-on: mcc, f1, youden, sensitivity=0.95, ..."
+    ),
 ]
 Thresholds = Annotated[Path | None, typer.Option(help="Where the thresholds go (CSV).")]
 Keep = Annotated[bool, typer.Option("--keep/--no-keep", help="Keep new vectors in the collection.")]
@@ -105,8 +114,8 @@ def zeroshot(
 ) -> None:
     """Score images for findings in words, without labels.
 
-    An image is compared with sentences that say a finding is there and that it is not. Images
-    are encoded once: the next prompts use the vectors that are kept.
+    An image is compared with sentences that say a finding is there, and that it
+    is not. Images are encoded once: the next prompts use the vectors kept.
     """
     from hilum.collection import open_collection
     from hilum.evaluate.thresholds import write_thresholds

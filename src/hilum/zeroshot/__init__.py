@@ -1,7 +1,8 @@
 """Zero-shot detection: findings read off images by sentences, with no labels at all.
 
 `detect` is the way in, `plan` its settings. What is asked is in `questions`, with wordings of one's
-own read by `wordings`; `scoring` asks it of a collection; `validation` chooses between wordings.
+own read by `wordings`; `scoring` asks it of a collection, `sentences` reads it with a pair of
+encoders; `validation` chooses between wordings.
 """
 
 from hilum.zeroshot.detect import Detection, detect, zeroshot

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hilum.errors import CollectionError, UsageError, WeightsError
+from hilum.errors import CollectionError, UsageError
 from hilum.prompts.scores import Floats, Vectors
 from hilum.zeroshot.plan import Plan
 from hilum.zeroshot.questions import Question
+from hilum.zeroshot.sentences import encode_sentences, pair_from
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -98,9 +99,9 @@ def _add_scores(
     ids: tuple[str, ...],
 ) -> Member:
     """Add one encoder's scores (n_images, n_columns) to `total`."""
-    pair = _load(ref, plan.device)
+    pair = pair_from(ref, plan.device)
     scale = plan.scale_of(pair)
-    texts = question.vectors(partial(_encode_texts, pair))
+    texts = question.vectors(partial(encode_sentences, pair))
     name, batches = _image_vectors(view, pair, plan)
     done = 0
     for images, vectors in batches:
@@ -112,32 +113,6 @@ def _add_scores(
         raise _grown(view)
     spec = pair.spec
     return Member(spec.architecture, spec.source, pair.fingerprint, scale, name)
-
-
-def _load(ref: "PairEncoder | str | Path", device: str) -> "PairEncoder":
-    from hilum.encoders import PairEncoder, load_pair
-    from hilum.encoders.device import choose_engine
-
-    if isinstance(ref, str | Path):
-        return load_pair(ref, engine=choose_engine(device))
-    if not isinstance(ref, PairEncoder):
-        raise WeightsError(f"{ref!r} reads images alone; sentences need a pair of encoders")
-    return ref
-
-
-def _encode_texts(pair: "PairEncoder", sentences: Sequence[str]) -> Vectors:
-    from hilum.encoders import tokenise
-
-    context = pair.spec.context
-    for sentence in sentences:
-        try:
-            tokenise([sentence], context)
-        except UsageError as error:
-            raise UsageError(
-                f"the prompt {sentence!r} is longer than the {context} tokens that the encoder "
-                f"{pair.fingerprint[:12]} reads; shorten it"
-            ) from error
-    return pair.encode_texts(sentences)
 
 
 def _image_vectors(
