@@ -163,6 +163,11 @@ def test_the_passage_is_a_part_of_the_report_or_says_that_there_is_none(text: st
     assert all(part in text for part in narrative(text))
 
 
+def test_spaces_before_the_first_heading_are_kept_with_it() -> None:
+    (part,) = sections("\n  IMPRESSION: Clear.").parts
+    assert (part.heading, part.body) == ("\n  IMPRESSION:", " Clear.")
+
+
 def named(text: str) -> list[str]:
     return [part.name for part in sections(text).parts if part.name]
 

@@ -15,6 +15,7 @@ Pieces = Sequence[Meaning | None]
 
 _BEFORE: Final = 8  # plain words between a part and the state that follows it
 _AFTER: Final = 4  # ... between a state and the part that follows it
+_ADJECTIVES: Final = 2  # ... between "large" and the finding that is large
 _IN_LIST: Final = 4  # ... between two parts of a list
 
 WORDS: Final = (None, Joint.OPENING, Joint.SIDE)
@@ -25,7 +26,11 @@ _LISTING: Final = (*WORDS, Joint.COMMA, Joint.AND, Joint.OR)
 
 def bind(pieces: Pieces) -> dict[int, tuple[int, ...]]:
     """Return, for each state that is said of parts, its place and theirs."""
-    states = [place for place, piece in enumerate(pieces) if isinstance(piece, State)]
+    states = [
+        place
+        for place, piece in enumerate(pieces)
+        if isinstance(piece, State) and not _belongs_to_claim(pieces, place)
+    ]
     found: dict[int, tuple[int, ...]] = {}
     taken: set[int] = set()
     for place in states:  # in front of a part
@@ -43,6 +48,14 @@ def bind(pieces: Pieces) -> dict[int, tuple[int, ...]]:
         if place in found and found[place][0] > place:
             found[place] += _rest_of_list(pieces, found[place][0], taken)
     return found
+
+
+def _belongs_to_claim(pieces: Pieces, place: int) -> bool:
+    """Tell a state from the adjective of a finding: "stable heart and a large hiatal hernia"."""
+    following = (
+        piece for piece in pieces[place + 1 : place + 2 + _ADJECTIVES] if piece not in WORDS
+    )
+    return isinstance(next(following, None), Claim)
 
 
 def _next_part(pieces: Pieces, place: int) -> int | None:
@@ -63,7 +76,7 @@ def _parts_before(
     for at in range(place - 1, -1, -1):
         piece = pieces[at]
         if isinstance(piece, Part):
-            return () if at in taken else (at, *_list_before(pieces, at, taken))
+            return (at, *_list_before(pieces, at, taken))
         if isinstance(piece, State):
             parts = found.get(at, ())
             return parts if parts and parts[0] < at else ()

@@ -44,6 +44,10 @@ class Claim:
         return {name: label and UNCERTAIN for name, label in self.present.items()}
 
 
+NOTHING: Final = Claim()
+"""What a state says that is said of no part, or of a part of which it tells nothing."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the body as the subject of a statement."""

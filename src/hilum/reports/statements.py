@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hilum.reports.binding import Pieces, bind
-from hilum.reports.claims import PRESENT, Claim, Joint, Labels, Meaning, Part, Sense, State
+from hilum.reports.claims import NOTHING, PRESENT, Claim, Joint, Labels, Meaning, Part, Sense, State
 from hilum.reports.hierarchy import ancestors
 from hilum.reports.phrases import tokens
 from hilum.reports.scope import alternatives, senses
@@ -55,7 +55,9 @@ def _claims(
         elif isinstance(piece, State):
             parts = [pieces[part] for part in bound.get(place, ())]
             said = [judge(part.name, piece.name) for part in parts if isinstance(part, Part)]
-            yield place, said or [_of_nothing(piece, pieces)]
+            telling = [claim for claim in said or [_of_nothing(piece, pieces)] if claim != NOTHING]
+            if telling:
+                yield place, telling
 
 
 def _of_nothing(state: State, pieces: Pieces) -> Claim:
@@ -63,7 +65,7 @@ def _of_nothing(state: State, pieces: Pieces) -> Claim:
     if state.name == "abnormal":
         return NO_ACUTE_DISEASE
     alone = len(pieces) <= _ALONE and not any(isinstance(piece, Claim | Part) for piece in pieces)
-    return ALL_IS_WELL if alone and state.name in ("normal", "negative") else Claim()
+    return ALL_IS_WELL if alone and state.name in ("normal", "negative") else NOTHING
 
 
 def _is_clause(pieces: Pieces, place: int, parts: tuple[int, ...]) -> bool:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hilum.findings import FINDINGS, UNCERTAIN
-from hilum.reports.claims import ABSENT, OTHER, PRESENT, Claim
+from hilum.reports.claims import ABSENT, NOTHING, OTHER, PRESENT, Claim
 
 PARTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "heart": (
@@ -174,4 +174,4 @@ def judge(part: str, state: str) -> Claim:
     if state == "abnormal":
         acute = {name: ABSENT for name in _WELL[part].present if name in _MAY_BE_ACUTE}
         return Claim({OTHER: PRESENT}, {OTHER: ABSENT, **acute})
-    return _SICK.get((part, state), Claim())
+    return _SICK.get((part, state), NOTHING)
