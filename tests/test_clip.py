@@ -1,8 +1,10 @@
+from pathlib import Path
 from typing import Any
 
 import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from hilum.encoders import load_encoder, load_pair, tokenise
@@ -188,37 +190,46 @@ def test_a_bias_and_a_scale_of_one_dimension_become_the_pairs() -> None:
 
 
 @pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Let open_clip's models be tiny, and its downloads be weights made here."""
-    asked: dict[str, Any] = {}
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> nn.Module:
+    """Let open_clip's models be tiny, and its downloads be a file made here."""
     real = open_clip.get_model_config
 
     def small(name: str) -> dict[str, Any]:
         config: dict[str, Any] = real(name)
         return config | {key: tiny_config()[key] for key in ("embed_dim", "vision_cfg", "text_cfg")}
 
-    def create(name: str, pretrained: str, force_image_size: int | None) -> nn.Module:
-        asked.update(name=name, tag=pretrained, size=force_image_size)
-        with torch.random.fork_rng():
-            torch.manual_seed(9)
-            model: nn.Module = open_clip.CLIP(**small(name))
-        return model
+    with torch.random.fork_rng():
+        torch.manual_seed(9)
+        model: nn.Module = open_clip.CLIP(**tiny_config()).eval()
+    save_file(model.state_dict(), tmp_path / "open_clip_model.safetensors")
+
+    def download(about: dict[str, Any]) -> str:
+        assert about["hf_hub"] == "timm/vit_base_patch32_clip_224.openai/"
+        return str(tmp_path / "open_clip_model.safetensors")
 
     monkeypatch.setattr(open_clip, "get_model_config", small)
-    monkeypatch.setattr(open_clip, "create_model", create)
-    return asked
+    monkeypatch.setattr(open_clip, "download_pretrained", download)
+    return model
 
 
-def test_pretrained_weights_come_with_their_normalisation(published: dict[str, Any]) -> None:
+def test_pretrained_weights_come_with_their_normalisation(published: Any) -> None:
     pair = load_pair(f"open_clip:{NAME}:openai", engine=slow_processor())
-    assert published == {"name": NAME, "tag": "openai", "size": None}
     assert pair.spec.source == f"open_clip {NAME} openai"
     assert pair.spec.mean == (0.48145466, 0.4578275, 0.40821073)
     assert pair.spec.clip == clip_config(NAME)
-    with torch.random.fork_rng():
-        torch.manual_seed(9)
-        expected = open_clip.CLIP(**clip_config(NAME)).visual.proj
-    assert torch.equal(pair.module.state_dict()["clip.visual.proj"], expected)
+    with torch.inference_mode():
+        expected = published.encode_text(torch.from_numpy(tokenise(TEXTS, CONTEXT)), normalize=True)
+    torch.testing.assert_close(
+        torch.from_numpy(pair.encode_texts(TEXTS)), expected, rtol=0, atol=1e-5
+    )
+
+
+def test_pretrained_weights_of_another_size_have_their_places_resized(published: Any) -> None:
+    pair = load_pair(f"open_clip:{NAME}:openai?size=64", engine=slow_processor())
+    assert pair.spec.size == 64
+    held = pair.module.state_dict()
+    assert held["clip.visual.positional_embedding"].shape == (17, 64)
+    assert torch.equal(held["clip.visual.proj"], published.visual.proj)
 
 
 def test_weights_of_another_activation_are_refused_and_the_right_model_named() -> None:
@@ -233,14 +244,17 @@ def test_weights_that_do_not_exist_are_refused() -> None:
         load_encoder(f"open_clip:{NAME}")
 
 
-def test_weights_that_cannot_be_had_are_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_cannot_be_had_are_one_clear_error(
+    published: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise OSError("connection refused\nand a long tail")
 
-    monkeypatch.setattr(open_clip, "create_model", no_network)
+    monkeypatch.setattr(open_clip, "download_pretrained", no_network)
     with pytest.raises(
         WeightsError,
         match=rf"open_clip:{NAME}:openai: .*could not be had \(OSError: connection refused\); "
         rf"fill .*random:open_clip/{NAME}",
     ):
         load_encoder(f"open_clip:{NAME}:openai")
+    assert caplog.records == []

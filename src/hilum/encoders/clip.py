@@ -133,6 +133,10 @@ def build_clip(config: Mapping[str, Any], *, seed: int = 0) -> ClipPair:
     UsageError
         If open_clip cannot build it.
     """
+    return ClipPair(_model(config, seed))
+
+
+def _model(config: Mapping[str, Any], seed: int) -> nn.Module:
     from open_clip import CLIP, CustomTextCLIP
 
     _check(config, "this configuration")
@@ -140,12 +144,13 @@ def build_clip(config: Mapping[str, Any], *, seed: int = 0) -> ClipPair:
     kind = CustomTextCLIP if plain.pop("custom_text", False) else CLIP
     try:
         with own_random_numbers(seed):
-            return ClipPair(kind(**plain))
+            model: nn.Module = kind(**plain)
     except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as error:
         raise UsageError(
             f"open_clip cannot build a model of this configuration "
             f"({type(error).__name__}: {error})"
         ) from error
+    return model
 
 
 def pretrained_clip(name: str, tag: str, *, size: int | None = None) -> tuple[PairSpec, ClipPair]:
@@ -174,7 +179,9 @@ def pretrained_clip(name: str, tag: str, *, size: int | None = None) -> tuple[Pa
             f"use {PREFIX}{name}-quickgelu:{tag}"
         )
     try:
-        clip = open_clip.create_model(name, pretrained=tag, force_image_size=size)
+        path = open_clip.download_pretrained(about)
+        clip = _model(config, 0)
+        open_clip.load_checkpoint(clip, path)
     except Exception as error:  # whatever the hub, the network or open_clip raises
         first = str(error).splitlines()[0] if str(error) else "no reason given"
         raise WeightsError(
