@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import warnings
 import zipfile
@@ -32,7 +33,8 @@ def model(seed: int = 0, **changes: Any) -> Any:
     """Return open_clip's own CLIP of OpenAI's layout with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return open_clip.CLIP(**tiny_config(**changes)).eval()
+        made = open_clip.CLIP(**tiny_config(**changes), init_logit_scale=3.0)
+    return made.eval()
 
 
 def weights(**changes: Any) -> dict[str, Tensor]:
@@ -63,6 +65,7 @@ def test_a_chexzero_checkpoint_gives_the_originals_own_features(tmp_path: Path) 
     found = torch.from_numpy(pair.encode_images(pixels)), torch.from_numpy(pair.encode_texts(TEXTS))
     torch.testing.assert_close(found[0], image, rtol=0, atol=1e-5)
     torch.testing.assert_close(found[1], text, rtol=0, atol=1e-5)
+    assert pair.scale == pytest.approx(math.exp(3))
     assert report.fingerprint == pair.fingerprint
     assert (pair.spec.recipe, pair.spec.size, pair.spec.image.resize) == ("chexzero", 32, "bicubic")
     assert pair.spec.mean == pytest.approx((0.39799,) * 3, abs=1e-5)
@@ -79,7 +82,7 @@ def test_every_entry_of_a_chexzero_checkpoint_is_accounted_for(tmp_path: Path) -
     assert dict(report.notes) == {
         "image": "32 px, mean 0.3980, std 0.3272", "text": "16 tokens", "vectors": "12 numbers",
         "parameters": sum(one.numel() for one in state.values()), "stored in": "float32",
-        "logit scale": 14.286,
+        "logit scale": 20.086,
     }  # fmt: skip
     json.dumps(report.as_dict())
     held, header = read_tensors(tmp_path / "e.safetensors")

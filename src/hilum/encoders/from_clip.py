@@ -131,7 +131,7 @@ def _write(found: Found, spec: PairSpec, out: Path, size: int | None, layout: st
 
 def _filled(state: Mapping[str, Tensor], module: ClipPair, where: str) -> ClipPair:
     """Fill a model with weights of open_clip's names; scale and bias may be of one dimension."""
-    weights = {name: tensor.float() for name, tensor in state.items()}
+    weights = dict(state)
     scale = weights.pop("logit_scale", None)
     bias = weights.pop("logit_bias", torch.zeros(()))
     if scale is None or scale.numel() != 1 or bias.numel() != 1:
