@@ -83,8 +83,6 @@ def by_chance(answers: int, right: Ints, k: int) -> float:
     k
         A query counts if one of the first k is right: 1 - C(wrong, k) / C(answers, k).
     """
-    if k >= answers:
-        return 1.0
     wrong = (answers - right).astype(np.float64)
     some = wrong >= k  # else there are not k wrong ones
     missed = np.zeros(len(right))
