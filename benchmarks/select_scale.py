@@ -57,7 +57,7 @@ def find_strategy(name: str, dim: int) -> Strategy:
     """Return a strategy; the trained one with weights from a generator."""
     if name != MEDSELECT:
         return STRATEGIES[name]
-    from hilum.select.selector_run import selector_strategy
+    from hilum.select.trained import selector_strategy
 
     with tempfile.TemporaryDirectory() as folder:
         return selector_strategy(_write_selector(Path(folder) / "selector.safetensors", dim))

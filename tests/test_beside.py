@@ -10,7 +10,7 @@ from hilum.errors import UsageError
 from hilum.select.beside import INPUTS, People, columns, refuse_unknown, width_of
 from hilum.select.pool import Pool, Settings
 from hilum.select.selector import SelectorSpec, SetSelector, load_selector, save_selector
-from hilum.select.selector_run import selector_strategy
+from hilum.select.trained import selector_strategy
 
 nan = np.nan
 PEOPLE = People(

@@ -79,7 +79,8 @@ def test_json_says_the_same_for_machines(
     assert code == 0
     said = json.loads(capsys.readouterr().out)
     picks = said.pop("picks")
-    assert said == {"worklist": str(out), "strategy": "random", "images": 2, "sheets": []}
+    assert said == {"worklist": str(out), "strategy": "random", "images": 2, "note": "",
+                    "sheets": []}  # fmt: skip
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [pick["image_id"] for pick in picks] == [row["image_id"] for row in rows]
     assert [pick["score"] for pick in picks] == [None, None]

@@ -31,12 +31,12 @@ from hilum.select.selector_run import (
     RECIPES,
     changed,
     find_recipe,
-    selector_strategy,
     train_selector,
 )
 from hilum.select.selector_task import Learning, SelectorTask, chosen_by, contrast, unit_vectors
 from hilum.select.task_plan import TaskPlan
 from hilum.select.tasks import TaskSource
+from hilum.select.trained import selector_strategy, strangeness
 
 Vectors = NDArray[np.float32]
 
@@ -376,3 +376,20 @@ def test_a_pool_with_nothing_to_choose_at_any_judged_budget_is_refused(tmp_path:
 def test_a_recipe_that_looks_at_people_needs_them(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the recipe looks at age, sex: give people"):
         train_selector(source(1), source(2), tmp_path / "run", beside=["age", "sex"])
+
+
+def test_images_unlike_those_that_taught_are_told_of(weights: Path) -> None:
+    selector = load_selector(weights)
+    unit = unit_vectors(np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32))
+    selector.standardise_by(unit)
+    assert strangeness(selector, unit[:60]) == ""
+    assert strangeness(selector, unit[:1]) == ""  # how far one image lies is chance
+    moved = torch.nn.functional.normalize(unit + 1, dim=1)
+    assert "standard deviations from those that taught the selector" in strangeness(selector, moved)
+    save_selector(selector, weights)
+    strategy, names = selector_strategy(weights), tuple(map(str, range(60)))
+    for vectors, told in ((unit[:60], False), (moved[:60], True)):
+        picks = strategy.pick(
+            Pool(vectors.numpy(), names), 2, Settings(), np.random.default_rng(0)
+        )  # fmt: skip
+        assert bool(picks.note) == told

@@ -189,7 +189,7 @@ def test_medselect_is_asked_for_by_its_weights_and_told_the_encoder(
         return STRATEGIES["spy"]
 
     fake = SimpleNamespace(selector_strategy=selector_strategy)
-    monkeypatch.setitem(sys.modules, "hilum.select.selector_run", fake)
+    monkeypatch.setitem(sys.modules, "hilum.select.trained", fake)
     found = select(collection, "moco", 1, selector="s.safetensors", key_file=key_file)
     assert found.strategy == "medselect"
     assert asked == [("s.safetensors", INFO.fingerprint)]

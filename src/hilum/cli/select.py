@@ -79,6 +79,8 @@ def select(
         key_file=key,
     )  # fmt: skip
     worklist.save(out)
+    if worklist.note:
+        note(worklist.note)
     sheets = () if sheet is None else contact_sheet(opened, worklist.ids, sheet)
     for page in sheets:
         note(str(page))
@@ -86,6 +88,7 @@ def select(
         "worklist": str(out),
         "strategy": worklist.strategy,
         "images": len(worklist),
+        "note": worklist.note,
         "sheets": [str(page) for page in sheets],
         "picks": worklist.table().to_dicts(),
     }

@@ -135,11 +135,14 @@ class Picks:
         What the strategy went by; of a meaning of its own, and NaN where it went by nothing.
     why : (k,)
         The reason for each pick, in a short sentence.
+    note
+        What whoever uses the picks should know; "" for nothing.
     """
 
     rows: Rows
     scores: Floats
     why: tuple[str, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Worklist:
         The reason for each pick.
     strategy
         The name of the strategy.
+    note
+        What whoever labels should know; "" for nothing.
     """
 
     ids: tuple[str, ...]
@@ -48,6 +50,7 @@ class Worklist:
     scores: Floats
     why: tuple[str, ...]
     strategy: str
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -143,6 +146,7 @@ def select(
         scores=picks.scores,
         why=picks.why,
         strategy=name,
+        note=picks.note,
     )
 
 
@@ -154,7 +158,7 @@ def _strategy(name: str | None, selector: str | Path | None, encoder: str) -> tu
                 "medselect needs the weights of a trained selector (--selector FILE); "
                 "train one with: hilum selector train"
             )
-        from hilum.select.selector_run import selector_strategy
+        from hilum.select.trained import selector_strategy
 
         return name, selector_strategy(selector, encoder)
     if selector is not None:
