@@ -91,7 +91,8 @@ def test_all_findings_are_columns_by_default_and_silence_is_noted() -> None:
 
 
 def test_findings_are_known_in_any_spelling() -> None:
-    assert report_labels(Shelf(), ["effusion"]).findings == ("Pleural Effusion",)
+    found = report_labels(Shelf(), ["effusion", "Edema", "Pleural Effusion"])
+    assert found.findings == ("Pleural Effusion", "Edema")
 
 
 def test_what_cannot_be_labelled_is_refused() -> None:

@@ -68,8 +68,8 @@ def _is_last(pieces: Pieces, place: int) -> bool:
 
 
 def _ends(piece: Cue, cue: Cue) -> bool:
-    """Tell whether a later cue ends the reach of an earlier one: it takes over, or sets aside."""
-    return piece.reach != "before" and (piece.sense is cue.sense or piece.sense is Sense.SILENCE)
+    """Tell whether a later cue takes over from an earlier one: so no piece is visited twice."""
+    return piece.reach != "before" and piece.sense is cue.sense
 
 
 def _opens_statement(pieces: Pieces, place: int, clauses: Places, alternatives: list[bool]) -> bool:

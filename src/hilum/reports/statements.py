@@ -29,7 +29,7 @@ def statements(sentence: str) -> Iterator[Labels]:
         min(parts) for place, parts in bound.items() if _is_clause(pieces, place, parts)
     )
     turned = senses(pieces, places, clauses)
-    unsure = _doubted_alternatives(pieces, claims, turned)
+    unsure = _doubted_alternatives(pieces, claims)
     for place, several in claims.items():
         for claim in several:
             yield _said(claim, turned[place], unsure.get(place))
@@ -76,15 +76,12 @@ def _is_clause(pieces: Pieces, place: int, parts: tuple[int, ...]) -> bool:
 
 
 def _doubted_alternatives(
-    pieces: Pieces, claims: Mapping[int, list[Claim]], turned: Mapping[int, set[Sense]]
+    pieces: Pieces, claims: Mapping[int, list[Claim]]
 ) -> dict[int, frozenset[str]]:
     """Return, for each claim that is one of several alternatives, what all of them share."""
     unsure: dict[int, frozenset[str]] = {}
     for group in alternatives(pieces, frozenset(claims)):
-        if any(turned[place] & {Sense.DENIAL, Sense.SILENCE} for place in group):
-            continue
-        meant = [_all_meant(claims[place]) for place in group]
-        shared = frozenset.intersection(*meant)
+        shared = frozenset.intersection(*(_all_meant(claims[place]) for place in group))
         for place in group:
             unsure[place] = unsure.get(place, shared) & shared
     return unsure
