@@ -358,8 +358,11 @@ def changed(archive: Path, out: Path, change: Callable[[bytes], bytes]) -> Path:
     return out
 
 
-def test_a_hostile_archive_is_refused_and_runs_nothing(archive: Path, tmp_path: Path) -> None:
-    call = f"cposix\nmkdir\n(V{tmp_path / 'pwned'}\ntR0".encode()
+@pytest.mark.parametrize("name", ["posix\nmkdir", "pathlib\nPath.mkdir", "torch.jit\nload"])
+def test_a_hostile_archive_is_refused_and_runs_nothing(
+    name: str, archive: Path, tmp_path: Path
+) -> None:
+    call = f"c{name}\n(V{tmp_path / 'pwned'}\ntR0".encode()
     path = changed(archive, tmp_path / "h.pt", lambda content: content[:2] + call + content[2:])
     with pytest.raises(WeightsError, match=r"h\.pt: refused, because .*could run code"):
         read_checkpoint(path)
