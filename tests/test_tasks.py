@@ -246,8 +246,8 @@ def test_a_finding_too_rare_everywhere_is_refused_with_the_counts_of_its_best_pl
 def test_a_digest_knows_vectors_labels_and_patients() -> None:
     films = hospital()
     other = replace(films, labels=films.labels.copy())
-    first = np.flatnonzero(other.labels[:, 1] == 1)[0]
-    other.labels[first, 1] = np.nan
+    ill, well = (np.flatnonzero(other.labels[:, 1] == value)[0] for value in (1, 0))
+    other.labels[[ill, well]] = other.labels[[well, ill]]  # as many of each as before
     moved = replace(films, vectors=films.vectors + np.float32(1e-3))
     renamed = replace(films, patients=films.patients + 1000)
     swapped = replace(films, patients=films.patients[::-1].copy())
