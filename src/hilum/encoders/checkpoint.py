@@ -4,6 +4,7 @@ They are pickles: only tensors and plain containers are read from them (`weights
 a hostile file is refused and runs nothing.
 """
 
+import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -37,10 +38,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
     except UnpicklingError as error:
-        raise WeightsError(
-            f"{path}: refused, because it is damaged or holds more than tensors and plain "
-            f"containers and could run code ({str(error).splitlines()[0]})"
-        ) from error
+        raise WeightsError(f"{path}: refused, because {_fault(error)}") from None
     except (
         RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
         IndexError, zipfile.BadZipFile, SafetensorError,
@@ -74,6 +72,17 @@ def split_state(content: dict[str, Any], path: Path) -> tuple[dict[str, Tensor],
     if not state:
         raise WeightsError(f"{path}: holds no tensors")
     return state, beside
+
+
+def _fault(error: UnpicklingError) -> str:
+    """Say what torch's reader stumbled on, without its advice to read the file all the same."""
+    asked = re.search(r"GLOBAL (\S+)", str(error))
+    if asked is None:
+        return "it is damaged or holds more than tensors and plain containers"
+    return (
+        "it holds more than tensors and plain containers and could run code: it asks for "
+        f"{asked.group(1)}"
+    )
 
 
 def _unpickle(path: Path) -> Any:
