@@ -138,6 +138,7 @@ SENTENCES = {
         ("Scar, atelectasis, or infiltrate in the lingula.", "ATE? INF? OPA?"),
         ("Atelectasis and/or scarring at the bases.", "ATE? OPA?"),
         ("Small effusion versus pleural thickening.", "EFF? THICK? POTH?"),
+        ("Nodule or mass or atelectasis.", "NOD? MASS? ATE? NM? LES? OPA+"),
         ("No nodule or mass.", "NOD- MASS- NM- LES-"),
     ),
     "change and comparison": (

@@ -28,14 +28,14 @@ def senses(pieces: Pieces, claims: Places, clauses: Places) -> dict[int, set[Sen
         Where the parts of states begin that make a clause of their own ("the heart is normal").
     """
     found: dict[int, set[Sense]] = {place: set() for place in claims}
-    alternatives, verbs = _has_alternatives_ahead(pieces), _has_verb_behind(pieces)
+    choices, verbs = _has_choice_ahead(pieces), _has_verb_behind(pieces)
     for place, piece in enumerate(pieces):
         cue = Cue(Sense.DOUBT, "either", "item") if piece is Joint.QUESTION else piece
         if not isinstance(cue, Cue):
             continue
         reached: list[int] = []
         if cue.reach != "before":
-            ahead = _ahead(pieces, place, cue, clauses, alternatives)
+            ahead = _ahead(pieces, place, cue, clauses, choices)
             reached = [at for at in ahead if at in claims]
         backward = cue.reach == "end" and _is_last(pieces, place)
         if cue.reach == "before" or ((cue.reach == "either" or backward) and not reached):
@@ -46,7 +46,7 @@ def senses(pieces: Pieces, claims: Places, clauses: Places) -> dict[int, set[Sen
 
 
 def _ahead(
-    pieces: Pieces, place: int, cue: Cue, clauses: Places, alternatives: list[bool]
+    pieces: Pieces, place: int, cue: Cue, clauses: Places, choices: list[bool]
 ) -> Iterator[int]:
     """Yield the places after a cue that it reaches."""
     verb = False
@@ -55,8 +55,8 @@ def _ahead(
         if piece is Joint.STOP or (isinstance(piece, Cue) and _ends(piece, cue)):
             return
         if piece in (Joint.COMMA, Joint.AND) and cue.span != "rest":
-            in_list = alternatives[at] or (cue.span == "list" and not verb)
-            if not in_list or _opens_statement(pieces, at, clauses, alternatives):
+            in_list = choices[at] or (cue.span == "list" and not verb)
+            if not in_list or _opens_statement(pieces, at, clauses, choices):
                 return
         verb = verb or piece is Joint.VERB
         yield at
@@ -72,7 +72,7 @@ def _ends(piece: Cue, cue: Cue) -> bool:
     return piece.reach != "before" and piece.sense is cue.sense
 
 
-def _opens_statement(pieces: Pieces, place: int, clauses: Places, alternatives: list[bool]) -> bool:
+def _opens_statement(pieces: Pieces, place: int, clauses: Places, choices: list[bool]) -> bool:
     """Tell whether a new statement, not one more item, follows a comma or an "and"."""
     following = place + 1
     while following < len(pieces) and pieces[following] is Joint.AND:
@@ -81,7 +81,7 @@ def _opens_statement(pieces: Pieces, place: int, clauses: Places, alternatives: 
         return True
     piece = pieces[following]
     if piece is Joint.SIDE:
-        return not alternatives[place]
+        return not choices[place]
     doubt = isinstance(piece, Cue) and piece.sense is Sense.DOUBT
     return piece is Joint.OPENING or doubt or following in clauses
 
@@ -113,7 +113,7 @@ def _has_verb_behind(pieces: Pieces) -> list[bool]:
     return found
 
 
-def _has_alternatives_ahead(pieces: Pieces) -> list[bool]:
+def _has_choice_ahead(pieces: Pieces) -> list[bool]:
     """Return, for each place, whether an "or" follows before a verb, a cue or a stop."""
     found = [False] * len(pieces)
     ahead = False
@@ -130,15 +130,22 @@ def _has_alternatives_ahead(pieces: Pieces) -> list[bool]:
 _BETWEEN: Final = 6  # plain words between "or" and what it joins
 
 
-def alternatives(pieces: Pieces, claims: Places) -> Iterator[tuple[int, ...]]:
-    """Yield the claims that are alternatives to each other: "A or B", "A, B or C", "A versus B"."""
+def alternatives(pieces: Pieces, claims: Places) -> list[list[int]]:
+    """Return the claims that are alternatives: "A or B", "A, B or C", "A versus B or C"."""
+    groups: list[list[int]] = []
     for place, piece in enumerate(pieces):
-        if piece is Joint.OR:
-            right = _nearest(pieces, range(place + 1, len(pieces)), claims)
-            comma = place > 0 and pieces[place - 1] is Joint.COMMA
-            left = list(_list_before(pieces, place - comma, claims))
-            if right is not None and left:
-                yield (*left, right)
+        if piece is not Joint.OR:
+            continue
+        right = _nearest(pieces, range(place + 1, len(pieces)), claims)
+        comma = place > 0 and pieces[place - 1] is Joint.COMMA
+        left = list(_list_before(pieces, place - comma, claims))
+        if right is None or not left:
+            continue
+        if groups and groups[-1][-1] == left[0]:  # "A or B" goes on with "or C"
+            groups[-1].append(right)
+        else:
+            groups.append([*left, right])
+    return groups
 
 
 def _nearest(pieces: Pieces, places: Iterable[int], claims: Places) -> int | None:

@@ -83,7 +83,7 @@ def _doubted_alternatives(
     for group in alternatives(pieces, frozenset(claims)):
         shared = frozenset.intersection(*(_all_meant(claims[place]) for place in group))
         for place in group:
-            unsure[place] = unsure.get(place, shared) & shared
+            unsure[place] = shared
     return unsure
 
 
