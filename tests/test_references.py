@@ -191,7 +191,7 @@ def test_an_image_encoder_becomes_the_image_tower(tmp_path: Path) -> None:
 def test_a_pair_goes_on_as_it_is(tmp_path: Path) -> None:
     path = save_encoder(tiny_small(), tmp_path / "pair.safetensors")
     pair = build_pair("test_resnet", init=path, engine=slow_processor(), size=32, mean=[0.5],
-                      context=None)  # fmt: skip
+                      context=None, text=tiny_text())  # fmt: skip
     assert pair.fingerprint == tiny_small().fingerprint
     np.testing.assert_array_equal(pair.encode_texts(TEXTS), tiny_small().encode_texts(TEXTS))
     np.testing.assert_array_equal(
@@ -206,6 +206,7 @@ def test_a_pair_goes_on_as_it_is(tmp_path: Path) -> None:
         ("test_resnet", {"size": 64}, "its size is 32, not 64"),
         ("test_resnet", {"dim": 13}, "its dim is 12, not 13"),
         ("test_resnet", {"context": 77}, "its context is 16, not 77"),
+        ("test_resnet", {"text": tiny_text(width=64)}, r"its text is TextSpec\(width=32, .*, not "),
         ("test_resnet", {"depth": 3}, "a pair has no 'depth'; it has size, channels, mean, std"),
     ],
 )

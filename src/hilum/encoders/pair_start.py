@@ -11,6 +11,7 @@ from hilum.encoders.pair import PairEncoder
 from hilum.encoders.pair_build import random_pair
 from hilum.encoders.references import load_encoder
 from hilum.encoders.small_pair import SmallPair
+from hilum.encoders.text_tower import TextSpec
 from hilum.encoders.weights import load_module
 from hilum.errors import UsageError
 
@@ -71,9 +72,11 @@ def _check_shape(start: PairEncoder, init: str | Path, shape: dict[str, Any]) ->
     }  # fmt: skip
     for name, value in shape.items():
         asked = tuple(value) if isinstance(value, list) else value
+        if isinstance(asked, TextSpec) and spec.text is not None:
+            asked = replace(asked, vocabulary=spec.text.vocabulary)  # its own rows, as with `ids`
         if name not in own:
             raise UsageError(f"a pair has no {name!r}; it has {', '.join(own)}")
-        if name != "text" and asked is not None and asked != own[name]:
+        if asked is not None and asked != own[name]:
             raise UsageError(f"cannot start from {init}: its {name} is {own[name]}, not {asked}")
 
 
