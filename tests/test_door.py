@@ -23,7 +23,9 @@ def test_the_door_lists_exactly_its_names() -> None:
         hilum.train_everything  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["embed", "classify", "evaluate", "ingest"])
+@pytest.mark.parametrize(
+    "name", ["embed", "classify", "evaluate", "ingest", "zeroshot", "retrieve"]
+)
 def test_a_verb_stays_a_function_after_its_module_was_imported(name: str) -> None:
     code = f"import hilum.{name}, hilum; assert callable(hilum.{name}), hilum.{name}"
     subprocess.run([sys.executable, "-c", code], check=True)

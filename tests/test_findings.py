@@ -50,6 +50,7 @@ def test_no_finding_is_not_asked_as_a_double_negative() -> None:
     assert FINDINGS["No Finding"].absent != "no no finding"
     assert FINDINGS["Edema"].present == "edema"
     assert FINDINGS["Edema"].absent == "no edema"
+    assert (FINDINGS["Nodule"].present, FINDINGS["Nodule"].article) == ("nodule", "a")
 
 
 @pytest.mark.parametrize(

@@ -37,14 +37,19 @@ def drawn(seed: int, *shape: int) -> Vectors:
 # --------------------------------------------------------------------------- sentences
 
 
-def test_a_finding_fills_every_template() -> None:
-    (pair,) = prompt_pairs(["effusion"])
-    assert pair.finding == "Pleural Effusion"
-    assert pair.present == (
-        "pleural effusion", "there is pleural effusion", "evidence of pleural effusion",
+def test_a_finding_fills_every_template_with_its_article_where_it_is_there() -> None:
+    effusion, nodule = prompt_pairs(["effusion", "Nodule"])
+    assert effusion.finding == "Pleural Effusion"
+    assert effusion.present == (
+        "pleural effusion", "there is pleural effusion", "there is evidence of pleural effusion",
     )  # fmt: skip
-    assert pair.absent[:2] == ("no pleural effusion", "there is no pleural effusion")
-    assert len(pair.absent) == len(TEMPLATES)
+    assert nodule.present == (
+        "a nodule", "there is a nodule", "there is evidence of a nodule",
+    )  # fmt: skip
+    assert nodule.absent == ("no nodule", "there is no nodule", "there is no evidence of nodule")
+    assert len(effusion.absent) == len(TEMPLATES)
+    (plain,) = prompt_pairs(["Nodule"], templates=CHEXZERO)
+    assert (plain.present, plain.absent) == (("nodule",), ("no nodule",))
 
 
 @pytest.mark.parametrize("name", FINDINGS)
@@ -98,7 +103,9 @@ def test_sentences_that_cannot_be_used_are_refused() -> None:
         PromptPair("Edema", ("edema", " "), ("no edema",))
 
 
-@pytest.mark.parametrize("template", [("{}", "no"), ("{} {}", "no {}"), ("{}",)])
+@pytest.mark.parametrize(
+    "template", [("{}", "no"), ("{} {}", "no {}"), ("{a} {}", "no {}"), ("{}",)]
+)
 def test_a_template_names_the_finding_once_on_each_side(template: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=r"is not a template: it has two sentences"):
         prompt_pairs(["Edema"], templates=[template])  # type: ignore[list-item]

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from hilum.collection import Collection, EmbeddingInfo, open_collection
+from hilum.collection.store import writer
 from hilum.encoders import PairEncoder, TextSpec, random_encoder, random_pair, save_encoder
 from hilum.errors import CollectionError, TableError, UsageError, WeightsError
 from hilum.evaluate import auroc, choose_thresholds, fit_calibration
@@ -239,21 +240,34 @@ def test_nothing_is_kept_if_that_is_not_wanted(
     ids=lambda change: next(iter(change)),
 )
 def test_no_change_gives_scores_that_are_out_of_date(
-    collection: Collection, pair: PairEncoder, change: dict[str, Any], tmp_path: Path
+    made: Path, collection: Collection, pair: PairEncoder, change: dict[str, Any], tmp_path: Path
 ) -> None:
     """Whatever the scores depend on is changed after a first run; the second equals a fresh one."""
     before = zeroshot(collection, pair, ["Edema"])
-    now = open_collection(collection.uri)
+    untouched = open_collection(made)
     if "films" in change:  # other films under the same ids, in the same place
-        shutil.rmtree(collection.uri)
         source = small_source(tmp_path / "other", 48, seed=5).root
-        now = ingest(source, collection.uri, layout="folder", size=32, workers=1).collection
+        shutil.rmtree(collection.uri)
+        for uri in (collection.uri, tmp_path / "d.lance"):
+            untouched = ingest(source, uri, layout="folder", size=32, workers=1).collection
     encoder = change.get("encoder", pair)
     changes = {key: value for key, value in change.items() if key not in ("encoder", "films")}
-    after = zeroshot(now, encoder, ["Edema"], **changes)
-    fresh = zeroshot(now.where("TRUE"), encoder, ["Edema"], keep=False, **changes)
+    after = zeroshot(open_collection(collection.uri), encoder, ["Edema"], **changes)
+    fresh = zeroshot(untouched, encoder, ["Edema"], keep=False, **changes)
+    assert not untouched.embeddings
     np.testing.assert_allclose(after.values, fresh.values, atol=1e-5)
     assert not np.allclose(after.values, before.values, atol=1e-4)
+
+
+def test_kept_vectors_are_read_while_somebody_writes(
+    collection: Collection, pair: PairEncoder
+) -> None:
+    zeroshot(collection, pair)
+    after = open_collection(collection.uri)
+    with writer(collection.uri):
+        assert len(zeroshot(after, pair)) == 48
+        with pytest.raises(CollectionError, match="another process is writing"):
+            zeroshot(after, pair_of(1))
 
 
 # --------------------------------------------------------------------------- validation labels

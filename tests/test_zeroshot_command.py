@@ -120,6 +120,8 @@ def test_classes_and_chexzero_are_modes(
     assert not zeroshot(monkeypatch, folder, "--encoder", E, "--out", "sex.csv", "--mode",
                         "classes", *words)  # fmt: skip
     assert capsys.readouterr().out == "sex.csv: 48 images, male, female\n"
+    assert detect(open_collection(folder / "c.lance"), pair_of(0), ["male", "female"],
+                  mode="classes").encoders[0].scale is None  # fmt: skip
     values = read_table(folder / "sex.csv", findings=["male", "female"]).values
     np.testing.assert_allclose(np.unique(values.round(7)), [0.2689414, 0.7310586])
     assert not zeroshot(monkeypatch, folder, "--encoder", E, "--out", "c.csv", "--mode",

@@ -8,6 +8,7 @@ import pytest
 
 from hilum.errors import TableError, UsageError
 from hilum.prompts import CHEXZERO, PromptPair
+from hilum.zeroshot.questions import make_question
 from hilum.zeroshot.wordings import names_in, read_wordings, read_words
 
 WET = PromptPair("Edema", ("wet lungs", "water in the lungs"), ("dry lungs",))
@@ -33,6 +34,22 @@ def test_words_fill_the_templates_and_name_the_candidate(tmp_path: Path) -> None
                                     ("no scoliosis", "scoliosis not seen")),
         },
     }  # fmt: skip
+
+
+def test_an_article_is_told_from_the_words_except_for_chexzero() -> None:
+    templates = [("{a}", "no {}"), ("{} seen", "{} not seen")]
+    for words, bare in (("a mass", "mass"), ("an opacity", "opacity"), ("amass", "amass")):
+        expected = PromptPair("Mass", (words, f"{bare} seen"), (f"no {bare}", f"{bare} not seen"))
+        assert read_wordings({"Mass": words}, templates) == {"Mass": {words: expected}}
+    whole = PromptPair("Mass", ("a mass",), ("no a mass",))
+    asked = make_question("chexzero", ["Mass"], {"Mass": "a mass"})
+    assert asked.sentences == ({"present": whole.present, "absent": whole.absent},)
+    assert (
+        make_question("hilum", ["Mass"], {"Mass": "a mass"}).sentences[0]["absent"][0] == "no mass"
+    )
+    assert read_wordings({"Mass": "a mass"}, CHEXZERO, articles=False) == {
+        "Mass": {"a mass": whole}
+    }
 
 
 @pytest.mark.parametrize(

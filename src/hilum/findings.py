@@ -38,16 +38,19 @@ class Finding:
         comes out inverted (0.07 in CheXzero's published table).
     spellings
         Other names in public data sets, without regard to case, spaces, ``_``, ``-`` and ``/``.
+    article
+        What stands before `present` in a sentence: "there is a nodule", but "there is edema".
     """
 
     name: str
     present: str
     absent: str
     spellings: tuple[str, ...] = ()
+    article: str = ""
 
 
-def _plain(name: str, *spellings: str) -> Finding:
-    return Finding(name, name.lower(), f"no {name.lower()}", spellings)
+def _plain(name: str, *spellings: str, article: str = "") -> Finding:
+    return Finding(name, name.lower(), f"no {name.lower()}", spellings, article)
 
 
 FINDINGS: Final[dict[str, Finding]] = {
@@ -58,25 +61,26 @@ FINDINGS: Final[dict[str, Finding]] = {
         _plain("Consolidation"),
         _plain("Edema", "Oedema", "Pulmonary Edema"),
         _plain("Emphysema", "Pulmonary Emphysema"),
-        _plain("Enlarged Cardiomediastinum", "Enlarged Cardiom."),
+        _plain("Enlarged Cardiomediastinum", "Enlarged Cardiom.", article="an"),
         _plain("Fibrosis", "Pulmonary Fibrosis"),
-        _plain("Fracture"),
-        _plain("Hernia", "Hiatal Hernia"),
+        _plain("Fracture", article="a"),
+        _plain("Hernia", "Hiatal Hernia", article="a"),
         _plain("Infiltration", "Infiltrate"),  # the box table of ChestX-ray14 says Infiltrate
-        _plain("Lung Lesion"),
-        _plain("Lung Opacity", "Airspace opacity"),
-        _plain("Mass"),
+        _plain("Lung Lesion", article="a"),
+        _plain("Lung Opacity", "Airspace opacity", article="a"),
+        _plain("Mass", article="a"),
         Finding("No Finding", "no acute cardiopulmonary abnormality", "acute abnormality",
                 ("Normal", "No Findings")),
-        _plain("Nodule"),
-        _plain("Nodule or Mass", "Nodule/Mass"),
+        _plain("Nodule", article="a"),
+        _plain("Nodule or Mass", "Nodule/Mass", article="a"),
         _plain("Pleural Effusion", "Effusion"),
         _plain("Pleural Other"),
         _plain("Pleural Thickening"),
         _plain("Pneumonia"),
-        _plain("Pneumothorax"),
+        _plain("Pneumothorax", article="a"),
         Finding("COVID-19", "COVID-19 pneumonia", "no COVID-19 pneumonia", ("COVID", "COVID19")),
-        Finding("Support Devices", "support devices", "no support devices", ("Support Device",)),
+        Finding("Support Devices", "tubes, lines or devices are in place",
+                "no tubes, lines or devices", ("Support Device",)),
     )
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ Each side of a pair may have several sentences, whose vectors are averaged (Radf
 arXiv:2103.00020, section 3.1.4).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -15,17 +16,20 @@ Mode = Literal["hilum", "chexzero"]
 """Whose sentences: hilum's, or CheXzero's, which fill any name into its two templates."""
 
 Template = tuple[str, str]
-"""A sentence that says a finding is there and one that denies it, with {} where it is named."""
+"""A sentence that says a finding is there and one that denies it. Each names it once: {} stands for
+its words ("nodule"), {a} for its words with their article ("a nodule")."""
 
 CHEXZERO: Final[tuple[Template, ...]] = (("{}", "no {}"),)
 """The templates of Tiu et al. (Nature Biomedical Engineering 2022)."""
 
 TEMPLATES: Final[tuple[Template, ...]] = (
-    *CHEXZERO,
-    ("there is {}", "there is no {}"),
-    ("evidence of {}", "no evidence of {}"),
+    ("{a}", "no {}"),
+    ("there is {a}", "there is no {}"),
+    ("there is evidence of {a}", "there is no evidence of {}"),
 )
 """hilum's: short sentences that radiologists dictate."""
+
+_PLACES: Final = re.compile(r"\{a?\}")
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,17 @@ def prompt_pairs(
     return tuple(own[name] if name in own else _pair(name, templates, mode) for name in names)
 
 
-def fill(finding: str, words: str, templates: Sequence[Template] = TEMPLATES) -> PromptPair:
-    """Return a pair of which each template, filled with `words`, is one sentence a side."""
+def fill(
+    finding: str, words: str, templates: Sequence[Template] = TEMPLATES, *, article: str = ""
+) -> PromptPair:
+    """Return a pair of which each template, filled with words, is one sentence a side."""
     _check_templates(templates)
-    sides = zip(*templates, strict=True)
-    present, absent = (tuple(text.replace("{}", words) for text in side) for side in sides)
+    named = {"{}": words, "{a}": f"{article} {words}".strip()}
+
+    def filled(text: str) -> str:
+        return _PLACES.sub(lambda place: named[place[0]], text)
+
+    present, absent = (tuple(map(filled, side)) for side in zip(*templates, strict=True))
     return PromptPair(finding, present, absent)
 
 
@@ -121,7 +131,7 @@ def _pair(name: str, templates: Sequence[Template], mode: Mode) -> PromptPair:
             "pair of your own, or let mode chexzero fill the name into its templates"
         )
     if finding.absent == f"no {finding.present}":
-        return fill(name, finding.present, templates)
+        return fill(name, finding.present, templates, article=finding.article)
     return PromptPair(name, (finding.present,), (finding.absent,))
 
 
@@ -129,8 +139,8 @@ def _check_templates(templates: Sequence[Template]) -> None:
     if not templates:
         raise UsageError("no template was given; one is a pair such as ('{}', 'no {}')")
     for template in templates:
-        if len(template) != 2 or any(text.count("{}") != 1 for text in template):
+        if len(template) != 2 or any(len(_PLACES.findall(text)) != 1 for text in template):
             raise UsageError(
-                f"{template!r} is not a template: it has two sentences, each with {{}} once, "
-                "such as ('{}', 'no {}')"
+                f"{template!r} is not a template: it has two sentences, each with {{}} or {{a}} "
+                "once, such as ('there is {a}', 'no {}')"
             )

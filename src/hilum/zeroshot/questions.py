@@ -136,7 +136,9 @@ def make_question(
     pairs: list[Template] = list(CHEXZERO if mode == "chexzero" else TEMPLATES)
     if templates is not None:
         pairs = [_pair(template) for template in templates]
-    own = read_wordings(prompts, pairs) if prompts is not None else {}
+    own = {}
+    if prompts is not None:
+        own = read_wordings(prompts, pairs, articles=mode != "chexzero")
     columns: list[Column] = []
     asked: list[PromptPair] = []
     for name, written in zip(names, findings, strict=True):

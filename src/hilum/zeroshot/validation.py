@@ -96,12 +96,11 @@ def validation_labels(
         labels = _own(collection, choose_on, findings)
     shared = [name for name in labels.findings if name in findings]
     labels = labels.select(shared)
-    known = ~np.isnan(labels.values).all(axis=1) if shared else np.zeros(len(labels), dtype=bool)
-    if not known.any():
+    if np.isnan(labels.values).all():
         raise UsageError(
             f"{where} has no known label for {', '.join(findings)}: there is nothing to choose by"
         )
-    return labels.take(known)
+    return labels
 
 
 def _own(

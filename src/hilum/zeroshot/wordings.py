@@ -5,7 +5,7 @@ A finding has one candidate or several, and each is a pair of sides of one or mo
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +18,16 @@ Given = Mapping[str, Wording | Sequence[Wording]] | str | Path
 Candidates = dict[str, dict[str, PromptPair]]
 """Finding → name of a candidate → its pair."""
 
+_Fill = Callable[[str, str], PromptPair]
 _EXPECTED: Final = (
     'expected words for the templates ("pulmonary edema"), or an object with present and absent '
     "(each a sentence or a list of them) and perhaps a name, or a list of such candidates"
 )
 
 
-def read_wordings(given: Given, templates: Sequence[Template]) -> Candidates:
+def read_wordings(
+    given: Given, templates: Sequence[Template], *, articles: bool = True
+) -> Candidates:
     """Read the candidates of findings.
 
     Parameters
@@ -36,6 +39,9 @@ def read_wordings(given: Given, templates: Sequence[Template]) -> Candidates:
         name, whose rows of one finding and name are averaged (`docs/formats.md`).
     templates
         For words.
+    articles
+        Tell an article from the words after it: "a nodule" is denied by "no nodule". CheXzero
+        does not.
 
     Raises
     ------
@@ -45,6 +51,12 @@ def read_wordings(given: Given, templates: Sequence[Template]) -> Candidates:
         If a sentence is empty or a side has none.
     """
     content, where = _content(given)
+
+    def words(finding: str, text: str) -> PromptPair:
+        article = next((one for one in ("a", "an") if articles and text.startswith(f"{one} ")), "")
+        bare = text.removeprefix(article).lstrip()
+        return fill(finding, bare, templates, article=article)
+
     found: Candidates = {}
     for written, wordings in content:
         finding = canonical(written) or written
@@ -56,7 +68,7 @@ def read_wordings(given: Given, templates: Sequence[Template]) -> Candidates:
         several = wordings if isinstance(wordings, list | tuple) else [wordings]
         if not several:
             raise TableError(f"{where}: {finding!r} has no candidate: {_EXPECTED}")
-        found[finding] = _named(finding, several, templates, where)
+        found[finding] = _named(finding, several, where, words)
     if not found:
         raise TableError(f"{where}: no finding is in it")
     return found
@@ -93,28 +105,24 @@ def names_in(given: Given) -> list[str]:
 # --------------------------------------------------------------------------- one finding
 
 
-def _named(
-    finding: str, several: Sequence[Any], templates: Sequence[Template], where: str
-) -> dict[str, PromptPair]:
+def _named(finding: str, several: Sequence[Any], where: str, words: _Fill) -> dict[str, PromptPair]:
     out: dict[str, PromptPair] = {}
     for wording in several:
-        name, pair = _candidate(finding, wording, templates, where)
+        name, pair = _candidate(finding, wording, where, words)
         if name in out:
             raise TableError(f"{where}: {finding!r} has two candidates {name!r}; give them names")
         out[name] = pair
     return out
 
 
-def _candidate(
-    finding: str, wording: Any, templates: Sequence[Template], where: str
-) -> tuple[str, PromptPair]:
+def _candidate(finding: str, wording: Any, where: str, words: _Fill) -> tuple[str, PromptPair]:
     """Return a candidate and its name: as given, or its words, or its first sentence."""
     if isinstance(wording, PromptPair):
         return wording.present[0], PromptPair(finding, wording.present, wording.absent)
     if isinstance(wording, str):
         if not wording.strip():
             raise UsageError(f"{where}: the words for {finding!r} are empty; leave them out")
-        return wording, fill(finding, wording, templates)
+        return wording, words(finding, wording)
     if not isinstance(wording, Mapping) or not {"present", "absent"} <= set(wording):
         raise TableError(f"{where}: {finding!r}: {_EXPECTED}; got {json.dumps(wording)}")
     if strange := set(wording) - {"present", "absent", "name"}:
