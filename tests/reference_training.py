@@ -182,4 +182,7 @@ def in_processes(target: Callable[..., None], calls: list[tuple[Any, ...]]) -> l
         process.start()
     for process in running:
         process.join(120)
+        if process.is_alive():  # or the tests would wait for it when they end
+            process.kill()
+            process.join()
     return [process.exitcode for process in running]

@@ -226,8 +226,15 @@ def test_which_text_a_report_says_worked_by_hand() -> None:
     texts = coded(vocabulary, [["No mass."], ["Edema."]])
     assert said(reports, texts, vocabulary).tolist() == [[True, True], [True, False]]
     assert same(texts, vocabulary).tolist() == [[True, False], [False, True]]
-    both = coded(vocabulary, [["Edema.", "No mass."], ["No mass", "edema", "No mass"]])
-    assert same(both, vocabulary).all()
+    both = coded(vocabulary, [["Edema.", "No mass."], ["No mass", "edema", "No mass"], ["Edema"]])
+    assert same(both, vocabulary).tolist() == [[True, True, False]] * 2 + [[False, False, True]]
+
+
+def test_one_sentence_said_in_two_ways_does_not_stand_for_two() -> None:
+    vocabulary = Vocabulary()
+    report = coded(vocabulary, [["The heart is normal in size.", "Heart is normal in size."]])
+    text = coded(vocabulary, [["Heart is normal in size.", "Edema."]])
+    assert not said(report, text, vocabulary, 0.7).any()
 
 
 def test_nearly_the_same_sentence_counts_from_the_share_asked_for() -> None:
@@ -236,6 +243,8 @@ def test_nearly_the_same_sentence_counts_from_the_share_asked_for() -> None:
     texts = coded(vocabulary, [["The heart is normal in size."], ["Heart is normal in size."]])
     assert same(texts, vocabulary, 9 / 11).all()
     assert not same(texts, vocabulary, 0.82)[0, 1]
+    texts = coded(vocabulary, [["a b c d"], ["a b c d e f g h i j k l m"]])  # 7 of 25
+    assert same(texts, vocabulary, 0.28).all()  # as floats 0.28 × 25 is a little above 7
 
 
 @given(data=st.data(), least=st.sampled_from([0.3, 0.6, 1.0]))

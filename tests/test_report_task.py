@@ -23,7 +23,7 @@ from hilum.training.contrastive import ContrastSettings
 from hilum.training.folder import CHECKPOINT
 from hilum.training.kept import Keeper, Kept, entered
 from hilum.training.report_task import ReportBatch, ReportTask
-from hilum.training.texts import TextSettings
+from hilum.training.texts import Texts, TextSettings
 from hilum.training.views import ViewSettings
 from reference_reports import (
     RESUMED,
@@ -66,15 +66,41 @@ def test_three_ways_to_say_which_texts_are_true() -> None:
     masks = {}
     for kind in ("own", "same", "said"):
         task = tiny_task(ContrastSettings(positives=kind), n=3)
-        texts = task.texts.__class__(
-            [" ".join(report) for report in reports], [None] * 3, TextSettings(whole=1)
-        )
+        joined: list[str | None] = [" ".join(report) for report in reports]
+        texts = Texts(joined, [None] * 3, TextSettings(whole=1))
         task.texts = texts
         told = [texts.whole[0], texts.whole[1].take([0]), texts.whole[2]]
         masks[kind] = task._positives(np.arange(3), told).astype(int).tolist()
     assert masks["own"] == np.eye(3, dtype=int).tolist()
     assert masks["same"] == np.eye(3, dtype=int).tolist()
     assert masks["said"] == [[1, 1, 0], [1, 1, 0], [0, 1, 1]]
+
+
+def test_an_image_may_get_several_texts_in_a_step() -> None:
+    """Each is true of its image; a share of the batch has the texts of its own images."""
+    for kind in ("own", "same", "said"):
+        task = tiny_task(ContrastSettings(texts=3, positives=kind))
+        whole, last = (a_batch(task, [5, 3, 8, 1], mine) for mine in (slice(None), slice(2, 4)))
+        assert whole.tokens.shape[0] == 12
+        assert torch.equal(last.tokens, whole.tokens[6:])
+        assert whole.positives.shape == (4, 12)
+        blocks = whole.positives.reshape(4, 4, 3)
+        assert blocks[range(4), range(4)].all()
+        if kind == "own":
+            assert whole.positives.sum() == 12
+    loss, _ = task(whole)
+    images, texts = task._image_features(task._see(whole)), task._text_features(whole.tokens)
+    scale = task.pair.logit_scale.exp().item()
+    slow = softmax_slowly(images.detach(), texts.detach(), scale, whole.positives.numpy())
+    assert loss.item() == pytest.approx(slow, rel=1e-4)
+
+
+def test_the_same_text_is_looked_for_among_all_texts_of_an_image() -> None:
+    task = tiny_task(ContrastSettings(texts=2, positives="same"), n=2)
+    texts = Texts(["Edema. No mass.", "No mass. Large heart."], [None] * 2, TextSettings(whole=1))
+    task.texts = texts
+    told = [texts.whole[0].take([0]), texts.whole[0].take([1]), *[texts.whole[1].take([0])] * 2]
+    assert task._positives(np.arange(2), told).astype(int).tolist() == [[1, 1, 1, 1], [0, 1, 1, 1]]
 
 
 def test_the_loss_of_a_step_is_the_double_loop_over_its_features() -> None:

@@ -44,6 +44,8 @@ class ContrastSettings:
         weights that never knew it: 10 and -10 (SigLIP).
     most_scale
         The scale is kept at or below this (CLIP: 100); 0 for no limit (CheXzero).
+    texts
+        Texts that each image gets in a step: more is more to learn from one look at it.
     chunk
         Images, and texts, that a process encodes at a time; 0 for all. Less memory and one more
         forward pass for the same gradients (`hilum.training.cached`).
@@ -55,6 +57,7 @@ class ContrastSettings:
     scale: float | None = None
     bias: float | None = None
     most_scale: float = 100.0
+    texts: int = 1
     chunk: int = 0
 
     def __post_init__(self) -> None:
@@ -96,17 +99,17 @@ def softmax_loss(images: Tensor, texts: Tensor, scale: Tensor, positives: Tensor
 
     Parameters
     ----------
-    images, texts : (n, dim)
-        Unit rows; row i of both belongs together.
+    images, texts : (n, dim), (m, dim)
+        Unit rows.
     scale : ()
         Multiplies the cosines: the inverse of the temperature.
-    positives : (n, n) bool
-        [i, j]: text j is true of image i. The diagonal is true. It need not be symmetric.
+    positives : (n, m) bool
+        [i, j]: text j is true of image i. Each image has a text, and each text an image.
 
     Returns
     -------
-    (): the mean of both directions; log n where all vectors are one. Where k of n texts are
-    positives, it cannot fall below log k.
+    (): the mean of both directions; log n where n images and n texts are all one vector. Where k
+    texts are positives of each image, and k images of each text, it cannot fall below log k.
     """
     logits = similarities(images, texts, scale)
     share = positives.to(logits.dtype)

@@ -40,9 +40,9 @@ class ReportBatch:
         This process's images.
     view
         What is drawn for them; None leaves them as they are.
-    tokens : (n, context) int64
-        Their texts.
-    positives : (n of all processes, the same) bool
+    tokens : (n * texts, context) int64
+        Their texts, those of one image after another.
+    positives : (n of all processes, n of all processes * texts) bool
         [i, j]: text j is true of image i.
     """
 
@@ -96,9 +96,11 @@ class ReportTask(Task):
     def batch(self, rows: NDArray[np.int64], rng: np.random.Generator, mine: slice) -> ReportBatch:
         """Draw views and texts for all rows, and read this process's."""
         view = views.draw(rng, len(rows), self.view)
-        drawn = self.texts.draw(rows, rng)
+        each = self.settings.texts
+        drawn = self.texts.draw(np.repeat(rows, each), rng)
         positives = self._positives(rows, drawn)
-        spoken = [passage.text for passage in drawn[mine]]
+        of_mine = slice((mine.start or 0) * each, None if mine.stop is None else mine.stop * each)
+        spoken = [passage.text for passage in drawn[of_mine]]
         tokens = torch.from_numpy(tokenise(spoken, self.spec.context, on_long="cut"))
         pixels = self.feed(rows[mine])
         return ReportBatch(
@@ -109,17 +111,16 @@ class ReportTask(Task):
         )
 
     def _positives(self, rows: NDArray[np.int64], drawn: list[Passage]) -> Mask:
-        kind, least, vocabulary = (
-            self.settings.positives,
-            self.settings.alike,
-            self.texts.vocabulary,
-        )
+        """Say which text is true of which image: (images, texts)."""
+        kind, least, each = self.settings.positives, self.settings.alike, self.settings.texts
         if kind == "own":
-            return np.eye(len(rows), dtype=np.bool_)
+            return np.repeat(np.eye(len(rows), dtype=np.bool_), each, axis=1)
         told = [passage.codes for passage in drawn]
         if kind == "same":
-            return same(told, vocabulary, least)
-        return said([self.texts.whole[row].codes for row in rows], told, vocabulary, least)
+            alike = same(told, self.texts.vocabulary, least)
+            return np.logical_or.reduceat(alike, np.arange(0, len(told), each), axis=0)
+        reports = [self.texts.whole[row].codes for row in rows]
+        return said(reports, told, self.texts.vocabulary, least)
 
     def forward(self, batch: ReportBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of one step."""
