@@ -135,6 +135,17 @@ def test_an_ensemble_is_the_mean_of_its_members_probabilities(
     assert [one.scale for one in both.encoders] == [1, 1]
 
 
+def test_a_pattern_stands_for_all_weights_of_such_names(
+    collection: Collection, pair: PairEncoder, tmp_path: Path
+) -> None:
+    for name, one in (("best-20", pair), ("best-10", pair_of(1)), ("last", pair_of(2))):
+        save_encoder(one, tmp_path / f"{name}.safetensors")
+    found = detect(collection, tmp_path / "best-*", ["Edema"])
+    assert [one.fingerprint for one in found.encoders] == [pair_of(1).fingerprint, pair.fingerprint]
+    with pytest.raises(UsageError, match=r"no file is named '.*first-\*'"):
+        detect(collection, str(tmp_path / "first-*"), ["Edema"])
+
+
 def test_classes_are_scored_as_chexzero_scores_them_without_its_softmax(
     collection: Collection, pair: PairEncoder
 ) -> None:

@@ -16,8 +16,8 @@ Encoders = Annotated[
     list[str],
     typer.Option(
         "--encoder",
-        help="A pair of encoders: a run, a weights file, open_clip:NAME:TAG; repeatable, the "
-        "scores are averaged.",
+        help="A pair of encoders: a run, a weights file, open_clip:NAME:TAG. Of several (repeat "
+        "it, or 'RUN/best-*') the scores are averaged.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")]

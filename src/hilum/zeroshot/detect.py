@@ -97,7 +97,8 @@ def zeroshot(
     collection
         The images, with pixels or with the vectors of the same encoder.
     encoder
-        A pair of encoders, what `load_encoder` takes, or several: their scores are averaged.
+        A pair of encoders, what `load_encoder` takes, or several, whose scores are averaged;
+        ``"RUN/best-*.safetensors"`` stands for all files of such names.
     findings
         What to look for; by default those in `prompts`, else the collection's label columns.
     settings
@@ -161,12 +162,23 @@ def detect(
 
 def _several(
     encoder: "PairEncoder | str | Path | Sequence[PairEncoder | str | Path]",
-) -> "Sequence[PairEncoder | str | Path]":
+) -> "list[PairEncoder | str | Path]":
     if isinstance(encoder, str | Path) or not isinstance(encoder, Sequence):
-        return [encoder]
-    if not encoder:
+        encoder = [encoder]
+    out: list[PairEncoder | str | Path] = []
+    for one in encoder:
+        pattern = isinstance(one, str | Path) and "*" in str(one)
+        out += _files(Path(str(one))) if pattern else [one]
+    if not out:
         raise UsageError("no encoder was given")
-    return encoder
+    return out
+
+
+def _files(pattern: Path) -> list[Path]:
+    """Return the files that a pattern stands for: the best weights of a run, say."""
+    if not (found := sorted(pattern.parent.glob(pattern.name))):
+        raise UsageError(f"no file is named {str(pattern)!r}")
+    return found
 
 
 def _wanted(findings: Sequence[str] | None, plan: Plan, collection: "Collection") -> Sequence[str]:
