@@ -28,6 +28,7 @@ FLUSH_SECONDS: Final = 2.0  # at most this much work is lost to a kill; a flush 
 _FLUSH_BYTES: Final = 64 << 20
 _MERGE_ROWS: Final = 8192
 _SCAN_ROWS: Final = 1024  # vectors in one batch of a scan: Lance reads several batches ahead
+_SCAN_BYTES: Final = 32 << 20  # read ahead; Lance's own 2 GiB is slower, and most of an embedding
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,23 @@ def scan(
     dataset: "lance.LanceDataset", column: Column, keep: str | None
 ) -> Iterator[tuple[list[str], NDArray[np.bool_], Vectors]]:
     """Yield ids, which of them have a vector, (n,), and those vectors, (n_present, dim)."""
-    scanner = dataset.scanner(columns=["image_id", column.name], filter=keep, batch_size=_SCAN_ROWS)
+    scanner = dataset.scanner(
+        columns=["image_id", column.name], filter=keep, batch_size=_SCAN_ROWS,
+        io_buffer_size=_SCAN_BYTES,
+    )  # fmt: skip
     for batch in scanner.to_batches():
         chunk = pa.chunked_array([batch.column(column.name)])
         yield batch.column("image_id").to_pylist(), *as_matrix(chunk, column.info.dim)
+
+
+def count(dataset: "lance.LanceDataset", column: Column, keep: str | None) -> int:
+    """Return how many rows have a vector."""
+    has = f"`{column.name}` IS NOT NULL"
+    scanner = dataset.scanner(
+        columns=[], with_row_id=True, filter=f"({keep}) AND {has}" if keep else has,
+        batch_size=_SCAN_ROWS, io_buffer_size=_SCAN_BYTES,
+    )  # fmt: skip
+    return int(scanner.count_rows())
 
 
 def incomplete(name: str, missing: int, images: int) -> str:
@@ -159,7 +173,10 @@ def finished_ids(
     done: set[str] = set()
     column = _reusable(dataset, name, info, overwrite=overwrite)
     if column:
-        scan = dataset.scanner(columns=["image_id"], filter=f"`{column}` IS NOT NULL")
+        scan = dataset.scanner(
+            columns=["image_id"], filter=f"`{column}` IS NOT NULL", batch_size=_SCAN_ROWS,
+            io_buffer_size=_SCAN_BYTES,
+        )  # fmt: skip
         done |= set(scan.to_table()["image_id"].to_pylist())
     if partial := _open_partial(uri, name, info):
         done |= set(partial.to_table(columns=["image_id"])["image_id"].to_pylist())
@@ -306,7 +323,10 @@ def _merged(
     place = {image: row for row, image in enumerate(ids)}
     columns = ["image_id", *([old] if old else [])]
     reader = lance.dataset(dataset.uri)  # the dataset that is written to is borrowed meanwhile
-    for batch in reader.scanner(columns=columns, batch_size=_MERGE_ROWS).to_batches():
+    scanner = reader.scanner(
+        columns=columns, batch_size=_MERGE_ROWS, io_buffer_size=_SCAN_BYTES
+    )  # fmt: skip
+    for batch in scanner.to_batches():
         out = np.zeros((batch.num_rows, dim), dtype=np.float32)
         missing = np.ones(batch.num_rows, dtype=bool)
         if old:

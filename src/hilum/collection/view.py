@@ -316,9 +316,7 @@ class Collection:
 
     def count_vectors(self, name: str) -> int:
         """Return how many images of this view have a vector in an embedding."""
-        column = vectors.find(self._dataset, name).name
-        has = f"`{column}` IS NOT NULL"
-        return int(self._dataset.count_rows(f"({self._keep}) AND {has}" if self._keep else has))
+        return vectors.count(self._dataset, vectors.find(self._dataset, name), self._keep)
 
     def without_vector(self, name: str, info: EmbeddingInfo, *, overwrite: bool = False) -> Rows:
         """Return the positions of the images that this encoder still has to embed.
