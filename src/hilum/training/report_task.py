@@ -5,6 +5,7 @@ whole batch: every image meets every text.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from hilum.encoders import PairModule, PairSpec, tokenise
 from hilum.encoders.image import normalise, to_input
+from hilum.encoders.text import END
 from hilum.training import views
 from hilum.training.cached import in_chunks
 from hilum.training.contrastive import (
@@ -28,6 +30,8 @@ from hilum.training.feed import Feed
 from hilum.training.processes import gather_own
 from hilum.training.task import Task
 from hilum.training.texts import Passage, Texts
+
+LENGTHS: Final = 4  # groups of texts of like length
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,11 @@ class ReportTask(Task):
         return _unit(self.pair.image_features(images))
 
     def _text_features(self, tokens: Tensor) -> Tensor:
-        return _unit(self.pair.text_features(tokens))
+        """Encode texts of like length together: a tower reads no padding that all share."""
+        order = (tokens == END).int().argmax(dim=1).argsort()
+        parts = torch.chunk(tokens[order], LENGTHS)
+        found = torch.cat([self.pair.text_features(part) for part in parts])
+        return _unit(found[order.argsort()])
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ def retrieval(pair: PairEncoder, feed: Feed, reports: Sequence[str]) -> Measure:
     """Return the measure of how well a pair finds an image's report, and a report's image.
 
     The share of images whose report is among the ten nearest, and of reports whose image is,
-    averaged. An identical report is as good as the image's own. It depends on how many images
-    there are: compare runs on the same ones.
+    averaged. Reports with the same words are one report, and any image of it is right; images
+    look among the different reports. It depends on how many there are: compare runs on the same.
 
     Parameters
     ----------
@@ -49,12 +49,14 @@ def retrieval(pair: PairEncoder, feed: Feed, reports: Sequence[str]) -> Measure:
             f"the {len(reports)} validation images have one report between them, so there is "
             "nothing to find; validate by zeroshot or none"
         )
-    hits = group[:, None] == group
+    different = [reports[int(row)] for row in np.unique(group, return_index=True)[1]]
+    own = group[:, None] == np.arange(len(different))
 
     def measure() -> float:
-        images, said = encode(pair, feed), pair.encode_texts(reports, on_long="cut")
-        cosines = images @ said.T
-        return (recall(cosines, hits, FIRST) + recall(cosines.T, hits.T, FIRST)) / 2
+        cosines = encode(pair, feed) @ pair.encode_texts(different, on_long="cut").T
+        by_image = recall(cosines, own, FIRST)
+        by_report = recall(cosines.T[group], own.T[group], FIRST)  # each image's report asks
+        return (by_image + by_report) / 2
 
     return measure
 
