@@ -29,6 +29,8 @@ ROOMS = [
     "sheet",
     "phantom",
     "evaluate",
+    "features",
+    "tabular",
     "prompts",
     "encoders",
     "training",
