@@ -16,7 +16,7 @@ from hilum.embed import embed, embed_pixels
 from hilum.encoders import Encoder, random_encoder, save_encoder
 from hilum.errors import CollectionError, UsageError, WeightsError
 from hilum.ingest import ingest
-from hilum.training import pretrain, pretraining
+from hilum.training import feed, pretrain
 from reference_training import in_processes, slow_processor
 from small_source import small_source
 
@@ -152,7 +152,7 @@ def test_a_collection_pretrains_an_encoder(
 ) -> None:
     """The same from memory as from disk, where the collection would not fit."""
     held = pretrain(collection, tmp_path / "held", device="cpu", **SMALL)
-    monkeypatch.setattr(pretraining, "fits", lambda *_: False)
+    monkeypatch.setattr(feed, "fits", lambda *_: False)
     read = pretrain(collection, tmp_path / "read", device="cpu", **SMALL)
     assert held.fingerprint == read.fingerprint
     assert held.spec.source == "MoCo v2 on 24 images, from random weights"
