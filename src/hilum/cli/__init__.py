@@ -18,6 +18,7 @@ from hilum.cli.phantom import register as register_phantom
 from hilum.cli.retrieve import register as register_retrieve
 from hilum.cli.select import register as register_select
 from hilum.cli.selector import register as register_selector
+from hilum.cli.supervised import register as register_supervised
 from hilum.cli.train import register as register_train
 from hilum.cli.zeroshot import register as register_zeroshot
 from hilum.errors import HilumError, UsageError
@@ -39,6 +40,7 @@ register_train(app)
 register_selector(app)
 register_select(app)
 register_classify(app)
+register_supervised(app)
 register_zeroshot(app)
 register_retrieve(app)
 register_evaluate(app)
