@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hilum.errors import UsageError
-from hilum.findings import FINDINGS, POLICIES, Policy, apply_policy, canonical
+from hilum.findings import BESIDE, FINDINGS, POLICIES, VOCABULARY, Policy, apply_policy, canonical
 
 NIH = (
     "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneumonia Pneumothorax "
@@ -35,10 +35,18 @@ def test_spellings_meet_in_one_name() -> None:
 
 def test_a_spelling_never_belongs_to_two_findings() -> None:
     seen: dict[str, str] = {}
-    for finding in FINDINGS.values():
+    for finding in VOCABULARY.values():
         for spelling in (finding.name, *finding.spellings):
             assert seen.setdefault(spelling.casefold(), finding.name) == finding.name
             assert canonical(spelling) == finding.name
+
+
+def test_what_reports_are_not_labelled_for_has_names_and_words_all_the_same() -> None:
+    assert not set(BESIDE) & set(FINDINGS)
+    assert canonical("Enlarged PA") == "Enlarged Pulmonary Artery"
+    assert canonical("seborrheic_keratosis") == "Seborrheic Keratosis"
+    assert canonical("nevi") == "Nevus"
+    assert VOCABULARY["COPD"].present == "chronic obstructive pulmonary disease"
 
 
 @pytest.mark.parametrize("name", ["Mass effect", "", "Patient ID", "No"])

@@ -92,6 +92,8 @@ def test_findings_may_be_chosen_in_any_spelling_and_order() -> None:
     ]  # fmt: skip
     with pytest.raises(UsageError, match=r"'Gout' is not a finding that reports are labelled for"):
         label_report(text, ["Edema", "Gout"])
+    with pytest.raises(UsageError, match=r"'Melanoma' is not a finding that reports are labelled"):
+        label_report(text, ["Melanoma"])  # has a name, and no rule
 
 
 # ------------------------------------------------------------------------------ families

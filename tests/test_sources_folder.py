@@ -73,10 +73,10 @@ def test_columns_are_mapped_by_option(tmp_path: Path) -> None:
 
 
 def test_findings_outside_the_vocabulary_are_named_by_option(tmp_path: Path) -> None:
-    rows = ("file,Melanoma,effusion,Edema", "a.png,1,0,-1")
+    rows = ("file,Scoliosis,effusion,Edema", "a.png,1,0,-1")
     assert table_of(tmp_path, *rows).findings == ("Pleural Effusion", "Edema")
-    listing = table_of(tmp_path, *rows, findings=("Melanoma", "effusion"))
-    assert listing.findings == ("Melanoma", "Pleural Effusion")
+    listing = table_of(tmp_path, *rows, findings=("Scoliosis", "effusion"))
+    assert listing.findings == ("Scoliosis", "Pleural Effusion")
     assert listing.frame.select(listing.findings).row(0) == (1, 0)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from hilum.errors import UsageError
-from hilum.findings import FINDINGS, canonical
+from hilum.findings import VOCABULARY, canonical
 
 Mode = Literal["hilum", "chexzero"]
 """Whose sentences: hilum's, or CheXzero's, which fill any name into its two templates."""
@@ -124,7 +124,7 @@ def fill(
 def _pair(name: str, templates: Sequence[Template], mode: Mode) -> PromptPair:
     if mode == "chexzero":
         return fill(name, name, templates)
-    finding = FINDINGS.get(name)
+    finding = VOCABULARY.get(name)
     if finding is None:
         raise UsageError(
             f"there are no sentences for {name!r}, which is not in hilum's vocabulary; give a "

@@ -55,9 +55,10 @@ def label_report(text: str, findings: Sequence[str] | None = None) -> dict[str, 
 def labelled_names(findings: Sequence[str]) -> tuple[str, ...]:
     """Return the canonical names of findings; UsageError if the labeller does not know one."""
     names = tuple(canonical(finding) or "" for finding in findings)
-    if "" in names:
+    strange = [said for said, name in zip(findings, names, strict=True) if name not in FINDINGS]
+    if strange:
         raise UsageError(
-            f"{findings[names.index('')]!r} is not a finding that reports are labelled for; "
+            f"{strange[0]!r} is not a finding that reports are labelled for; "
             f"there are {', '.join(FINDINGS)}"
         )
     return tuple(dict.fromkeys(names))
