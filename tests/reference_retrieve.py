@@ -1,5 +1,6 @@
 """Places and recall counted one query at a time, over the whole matrix of cosines."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,3 +46,30 @@ def slow_resample(
         if own == patient
     ]
     return float(np.mean([place <= k for place in queries])), float(np.median(queries))
+
+
+def slow_list(cosines: NDArray[np.float64], gains: NDArray[np.float64], k: int) -> dict[str, float]:
+    """Measure one ranked list item by item; wrong answers come before right ones at a tie."""
+    order = sorted(range(len(gains)), key=lambda at: (-cosines[at], gains[at]))
+    ranked = [float(gains[at]) for at in order]
+    right = [gain > 0 for gain in ranked]
+    total = sum(right)
+    if not total:
+        return dict.fromkeys(("average_precision", f"recall@{k}", f"ndcg@{k}"), math.nan)
+    precisions = [sum(right[: at + 1]) / (at + 1) for at in range(len(right)) if right[at]]
+    trapezoids, seen = [], 0
+    for place, is_right in enumerate([*right, True]):  # the query itself comes last
+        if is_right:
+            before = 1.0 if place == 0 else seen / place
+            seen += 1
+            trapezoids.append((before + seen / (place + 1)) / 2)
+    discounted = [gain / math.log2(at + 2) for at, gain in enumerate(ranked[:k])]
+    best = [gain / math.log2(at + 2) for at, gain in enumerate(sorted(ranked, reverse=True)[:k])]
+    return {
+        "average_precision": sum(precisions) / total,
+        "average_precision_xmir": sum(trapezoids) / (total + 1),
+        "r_precision": sum(right[:total]) / total,
+        f"recall@{k}": float(any(right[:k])),
+        f"precision@{k}": sum(right[:k]) / k,
+        f"ndcg@{k}": sum(discounted) / sum(best),
+    }

@@ -5,6 +5,20 @@ ever holding the matrix of all images by all reports, and `statistics` resamples
 """
 
 from hilum.retrieve.cases import Cases, retrieve
+from hilum.retrieve.neighbours import (
+    NeighbourMetrics,
+    compare_neighbours,
+    evaluate_neighbours,
+)
 from hilum.retrieve.recall import Direction, RetrievalMetrics, evaluate_retrieval
 
-__all__ = ["Cases", "Direction", "RetrievalMetrics", "evaluate_retrieval", "retrieve"]
+__all__ = [
+    "Cases",
+    "Direction",
+    "NeighbourMetrics",
+    "RetrievalMetrics",
+    "compare_neighbours",
+    "evaluate_neighbours",
+    "evaluate_retrieval",
+    "retrieve",
+]
