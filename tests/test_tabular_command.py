@@ -79,6 +79,7 @@ def test_a_run_without_validation_labels_says_that_nothing_was_measured(tmp_path
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert result.stdout.endswith("no finding can be measured on validation patients\n")
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"] is None
 
 
 @pytest.mark.parametrize(

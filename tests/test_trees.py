@@ -192,6 +192,12 @@ def test_arrays_that_make_no_trees_are_refused(
         forests_from_tensors(arrays, 2, 1)
 
 
+def test_a_circle_that_no_way_leads_to_is_refused() -> None:
+    apart = (leaf(0), (0, 0.0, False, 2, 3, 0.0), (0, 0.0, False, 1, 4, 0.0), leaf(1), leaf(2))
+    with pytest.raises(WeightsError, match=NO_TREE):
+        forests_from_tensors(forests_to_tensors([Forest(0.0, (tree(*apart),))]), 2, 1)
+
+
 def test_a_tree_with_more_leaves_than_marks_is_refused() -> None:
     many = forests_to_tensors([Forest(0.0, (grown(np.random.default_rng(0), 65, 2),))])
     with pytest.raises(WeightsError, match=NO_TREE):
