@@ -173,6 +173,7 @@ def test_the_scale_stays_below_its_limit_or_has_none() -> None:
         ({"alike": 0.0}, r"alike is a share of words, above 0 and up to 1; got 0\.0"),
         ({"scale": 0.0}, r"scale must be positive; got 0\.0"),
         ({"chunk": -1}, r"most_scale and chunk cannot be negative .*; got 100\.0 and -1"),
+        ({"texts": 0}, r"an image gets at least 1 text in a step; got texts=0"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(given: dict[str, Any], message: str) -> None:

@@ -241,6 +241,14 @@ def test_a_model_whose_activation_is_not_known_must_be_named(tmp_path: Path) -> 
         convert(path, tmp_path / "e.safetensors", "open-clip")
 
 
+@pytest.mark.parametrize("name", [None, "ViT-B-32"])
+def test_what_is_no_clip_is_not_asked_for_its_activation(tmp_path: Path, name: str | None) -> None:
+    path = saved({"encoder_q.conv1.weight": torch.ones(2)}, tmp_path)
+    message = r"c\.pt: not a CLIP: there is no logit_scale; it begins with encoder_q\.conv1\.weight"
+    with pytest.raises(WeightsError, match=message):
+        convert(path, tmp_path / "e.safetensors", "open-clip", architecture=name)
+
+
 @pytest.fixture
 def small_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let open_clip's models be tiny."""

@@ -366,5 +366,13 @@ def test_files_that_are_no_checkpoints_say_so(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(WeightsError, match=r"c\.pt: (not a readable torch check|refused, bec)"):
             convert(path, tmp_path / "e.safetensors")
+    for content in (b"", b"hello"):
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"\(it is empty, cut short, or something else\)$"):
+            convert(path, tmp_path / "e.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"c\.pt: not a readable .*; convert foreign weights wit"
+    ):
+        load_encoder(path)
     with pytest.raises(UsageError, match="'chexnet' is not a layout; choose from moco-cxr"):
         convert(path, tmp_path / "e.safetensors", "chexnet")

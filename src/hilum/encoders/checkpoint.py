@@ -43,7 +43,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError,
         IndexError, zipfile.BadZipFile, SafetensorError,
     ) as error:  # fmt: skip
-        raise WeightsError(f"{path}: not a readable torch checkpoint ({error})") from error
+        raise WeightsError(f"{path}: not a readable torch checkpoint ({_reason(error)})") from error
     if isinstance(content, Part):
         return dict(tensors_of(content))
     if not isinstance(content, dict):
@@ -72,6 +72,13 @@ def split_state(content: dict[str, Any], path: Path) -> tuple[dict[str, Tensor],
     if not state:
         raise WeightsError(f"{path}: holds no tensors")
     return state, beside
+
+
+def _reason(error: Exception) -> str:
+    """Say why a file cannot be read; a bare KeyError or EOFError says it to no one."""
+    if isinstance(error, RuntimeError | OSError | SafetensorError | zipfile.BadZipFile):
+        return str(error).splitlines()[0]
+    return "it is empty, cut short, or something else"
 
 
 def _fault(error: UnpicklingError) -> str:

@@ -75,6 +75,11 @@ def from_open_clip(path: Path, out: Path, size: int | None, name: str | None) ->
         If the model must be named, does not exist, or its size is not what is asked for.
     """
     found = _read(path)
+    if "logit_scale" not in found.weights:
+        raise WeightsError(
+            f"{path}: not a CLIP: there is no logit_scale; it begins with "
+            f"{next(iter(found.weights), 'nothing')}"
+        )
     if name is not None:
         config = clip_config(name)
     elif found.has_sizes:

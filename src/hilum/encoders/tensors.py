@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hilum.errors import WeightsError
 
+FOREIGN = "; convert foreign weights with `hilum convert`"
 HEADER = "hilum"  # the one metadata key: a file with several has no fixed byte order
 
 
@@ -81,12 +82,12 @@ def read_header(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise WeightsError(f"{path}: there is no such file") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a readable .safetensors file ({error})") from error
-    if not isinstance(header, dict):
+        foreign = "" if path.suffix == ".safetensors" else FOREIGN
         raise WeightsError(
-            f"{path}: a .safetensors file without hilum's header; "
-            "convert foreign weights with `hilum convert`"
-        )
+            f"{path}: not a readable .safetensors file ({error}){foreign}"
+        ) from error
+    if not isinstance(header, dict):
+        raise WeightsError(f"{path}: a .safetensors file without hilum's header{FOREIGN}")
     return header
 
 

@@ -75,6 +75,8 @@ class ContrastSettings:
                 "most_scale and chunk cannot be negative (0 is no limit); "
                 f"got {self.most_scale} and {self.chunk}"
             )
+        if self.texts < 1:
+            raise UsageError(f"an image gets at least 1 text in a step; got texts={self.texts}")
 
     def start(self, logit_scale: Tensor, logit_bias: Tensor) -> None:
         """Set the scale (kept as its logarithm) and the bias with which training starts."""

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import shorten
+from typing import TYPE_CHECKING, Final
 
 from hilum.errors import UsageError, WeightsError
 from hilum.prompts.scores import Vectors
 
 if TYPE_CHECKING:
     from hilum.encoders import PairEncoder
+
+QUOTED: Final = 60  # characters of a prompt that is too long
 
 
 def pair_from(ref: "PairEncoder | str | Path", device: str = "auto") -> "PairEncoder":
@@ -35,7 +38,7 @@ def encode_sentences(pair: "PairEncoder", sentences: Sequence[str]) -> Vectors:
     Raises
     ------
     UsageError
-        If one is longer than the pair reads; the message quotes it.
+        If one is longer than the pair reads; the message quotes how it begins.
     """
     from hilum.encoders import tokenise
 
@@ -45,7 +48,8 @@ def encode_sentences(pair: "PairEncoder", sentences: Sequence[str]) -> Vectors:
             tokenise([sentence], context)
         except UsageError as error:
             raise UsageError(
-                f"the prompt {sentence!r} is longer than the {context} tokens that the encoder "
-                f"{pair.fingerprint[:12]} reads; shorten it"
+                f"the prompt {shorten(sentence, QUOTED)!r} is longer than the {context} tokens "
+                f"that the encoder {pair.fingerprint[:12]} reads ({len(sentence.split())} words); "
+                "shorten it"
             ) from error
     return pair.encode_texts(sentences)
