@@ -22,6 +22,7 @@ from hilum.encoders.tensors import digest
 from hilum.errors import UsageError
 
 Resize = Literal["antialiased", "bicubic"]
+Pooling = Literal["own", "avg", "max"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class EncoderSpec:
     resize
         How images of another side are resized: ``"antialiased"`` (bilinear), or ``"bicubic"``,
         without antialiasing, for weights that were trained so (CheXzero's).
+    pooling
+        How the last feature map becomes a vector: ``"avg"``, ``"max"``, or the architecture's
+        ``"own"`` way.
     """
 
     architecture: str
@@ -61,11 +65,16 @@ class EncoderSpec:
     recipe: str = ""
     source: str = ""
     resize: Resize = "antialiased"
+    pooling: Pooling = "own"
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
             raise UsageError(
                 f"{self.resize!r} is not a way to resize; choose from {', '.join(get_args(Resize))}"
+            )
+        if self.pooling not in get_args(Pooling):
+            raise UsageError(
+                f"{self.pooling!r} is not a way to pool; choose from {', '.join(get_args(Pooling))}"
             )
         if self.channels not in (1, 3):
             raise UsageError(f"an encoder has 1 or 3 channels, not {self.channels}")
@@ -82,11 +91,13 @@ class EncoderSpec:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON types.
 
-        The usual way to resize is left out: fingerprints made before there was another stay.
+        The usual ways to resize and to pool are left out: fingerprints made before there were
+        others stay.
         """
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        if self.resize == "antialiased":
-            del plain["resize"]
+        for name, usual in (("resize", "antialiased"), ("pooling", "own")):
+            if plain[name] == usual:
+                del plain[name]
         return plain
 
 
@@ -180,14 +191,20 @@ def normalise(grey: Tensor, spec: EncoderSpec) -> Tensor:
 
 
 def build_module(
-    architecture: str, size: int, channels: int, *, seed: int = 0, pretrained: bool = False
+    architecture: str,
+    size: int,
+    channels: int,
+    *,
+    seed: int = 0,
+    pretrained: bool = False,
+    pooling: Pooling = "own",
 ) -> nn.Module:
     """Make a timm backbone without a head; the process's random state is left as it was.
 
     Raises
     ------
     UsageError
-        If timm has no such architecture; the message names similar ones.
+        If timm has no such architecture (the message names similar ones), or it cannot pool so.
     """
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), n=5)
@@ -202,7 +219,26 @@ def build_module(
         module: nn.Module = timm.create_model(
             architecture, num_classes=0, in_chans=channels, pretrained=pretrained, **sized
         )
+    set_pooling(module, architecture, pooling)
     return module
+
+
+def set_pooling(module: nn.Module, architecture: str, pooling: Pooling) -> None:
+    """Make a timm backbone pool its last feature map in another way; its weights stay.
+
+    Raises
+    ------
+    UsageError
+        If it cannot.
+    """
+    if pooling == "own":
+        return
+    try:
+        module.reset_classifier(0, pooling)  # type: ignore[operator]
+    except (TypeError, AssertionError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{architecture} cannot pool by {pooling!r}; use its own way, pooling='own'"
+        ) from error
 
 
 def feature_dim(module: nn.Module, size: int, channels: int) -> int:

@@ -8,11 +8,13 @@ from urllib.parse import parse_qsl
 from timm import get_pretrained_cfg
 from torch import nn
 
+from hilum.encoders.classifier_file import CLASSIFIER_FILE, KIND, read_classifier
 from hilum.encoders.clip import PREFIX, pretrained_clip
 from hilum.encoders.device import Engine
 from hilum.encoders.image import Encoder, EncoderSpec, build_module, feature_dim, random_encoder
 from hilum.encoders.pair import PairEncoder
 from hilum.encoders.pair_build import random_pair
+from hilum.encoders.tensors import read_header
 from hilum.encoders.weights import FILE_NAME, AnyEncoder, read_encoder
 from hilum.errors import UsageError, WeightsError
 
@@ -23,7 +25,8 @@ def load_encoder(ref: str | Path, *, engine: Engine | None = None) -> AnyEncoder
     Parameters
     ----------
     ref
-        One of: a `.safetensors` file that hilum wrote; a run folder; ``timm:NAME`` or
+        One of: a `.safetensors` file that hilum wrote (of a classifier the backbone is taken); a
+        run folder; ``timm:NAME`` or
         ``open_clip:NAME:TAG`` for pretrained weights, from the local hub cache or else
         downloaded (with ``HF_HUB_OFFLINE=1`` only from the cache); for untrained controls
         ``random:NAME`` (a timm backbone), ``random:pair/NAME`` (the same with a small text
@@ -47,7 +50,10 @@ def load_encoder(ref: str | Path, *, engine: Engine | None = None) -> AnyEncoder
     if isinstance(ref, str) and scheme in SCHEMES:
         return SCHEMES[scheme](rest, engine)
     path = Path(ref)
-    return read_encoder(_in_run(path) if path.is_dir() else path, engine)
+    path = _in_run(path) if path.is_dir() else path
+    if read_header(path).get("kind") == KIND:
+        return read_classifier(path, engine).encoder()
+    return read_encoder(path, engine)
 
 
 def load_image(ref: str | Path, *, engine: Engine | None = None) -> Encoder:
@@ -82,8 +88,10 @@ def load_pair(ref: str | Path, *, engine: Engine | None = None) -> PairEncoder:
 
 
 def _in_run(folder: Path) -> Path:
-    path = folder / FILE_NAME
-    if not path.is_file():
+    path = next(
+        (path for name in (FILE_NAME, CLASSIFIER_FILE) if (path := folder / name).is_file()), None
+    )
+    if path is None:
         unfinished = (folder / "settings.json").is_file()
         raise WeightsError(
             f"{folder}: holds no {FILE_NAME}; "

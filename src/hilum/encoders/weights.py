@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -87,15 +87,15 @@ def read_encoder(path: Path, engine: Engine | None = None) -> AnyEncoder:
         )
     if kind == "pair":
         pair = _pair_spec(header.get("spec"), path)
-        _check_fingerprint(tensors, pair, header, path)
-        with _naming(path):
+        check_fingerprint(tensors, pair, header, path)
+        with naming(path):
             towers = pair_module(pair)
         load_module(towers, tensors, str(path))
         return PairEncoder(pair, towers, engine)
-    spec = _image_spec(header.get("spec"), path)
-    _check_fingerprint(tensors, spec, header, path)
-    with _naming(path):
-        module = build_module(spec.architecture, spec.size, spec.channels)
+    spec = image_spec(header.get("spec"), path)
+    check_fingerprint(tensors, spec, header, path)
+    with naming(path):
+        module = build_module(spec.architecture, spec.size, spec.channels, pooling=spec.pooling)
     load_module(module, tensors, str(path))
     return Encoder(spec, module, engine)
 
@@ -136,7 +136,7 @@ def load_module(module: nn.Module, tensors: Mapping[str, Tensor], where: str) ->
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turn a spec that cannot be built into an error about the file that holds it."""
     try:
         yield
@@ -144,12 +144,14 @@ def _naming(path: Path) -> Iterator[None]:
         raise WeightsError(f"{path}: {error}") from error
 
 
-def _check_fingerprint(
-    tensors: Mapping[str, Tensor],
-    spec: EncoderSpec | PairSpec,
-    header: Mapping[str, Any],
-    path: Path,
+class _Spec(Protocol):
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+def check_fingerprint(
+    tensors: Mapping[str, Tensor], spec: _Spec, header: Mapping[str, Any], path: Path
 ) -> None:
+    """Raise WeightsError unless a header's fingerprint is that of the spec and the tensors."""
     if digest(tensors, spec.as_dict()) != header.get("fingerprint"):
         raise WeightsError(
             f"{path}: the weights do not match their own fingerprint "
@@ -157,21 +159,35 @@ def _check_fingerprint(
         )
 
 
-def _image_spec(given: Any, path: Path) -> EncoderSpec:
-    plain = _fields(given, EncoderSpec, path)
+def image_spec(given: Any, path: Path) -> EncoderSpec:
+    """Read an encoder's spec from a header.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be used.
+    """
+    plain = spec_fields(given, EncoderSpec, path)
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
     return _spec(EncoderSpec, plain, path, text="architecture")
 
 
 def _pair_spec(given: Any, path: Path) -> PairSpec:
-    plain = _fields(given, PairSpec, path)
-    plain["image"] = _image_spec(plain.get("image"), path)
+    plain = spec_fields(given, PairSpec, path)
+    plain["image"] = image_spec(plain.get("image"), path)
     if plain.get("text") is not None:
-        plain["text"] = _spec(TextSpec, _fields(plain["text"], TextSpec, path), path)
+        plain["text"] = _spec(TextSpec, spec_fields(plain["text"], TextSpec, path), path)
     return _spec(PairSpec, plain, path)
 
 
-def _fields(given: Any, kind: type, path: Path) -> dict[str, Any]:
+def spec_fields(given: Any, kind: type, path: Path) -> dict[str, Any]:
+    """Return a spec in a header as the fields of its dataclass, none of them unknown.
+
+    Raises
+    ------
+    WeightsError
+        If it is none.
+    """
     names = {field.name for field in fields(kind)}
     if not isinstance(given, dict) or not set(given) <= names:
         raise WeightsError(f"{path}: its header has no spec that this version understands")
