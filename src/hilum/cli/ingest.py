@@ -22,7 +22,8 @@ Source = Annotated[Path, typer.Argument(help="The folder of radiographs.")]
 Layout = Annotated[
     str,
     typer.Option(
-        help="nih, chexpert, covidx, mimic, openi, padchest, folder, dicom; chexzero, medselect."
+        help="nih, chexpert, covidx, mimic, openi, padchest, vindr, rsna, folder, dicom; "
+        "chexzero, medselect."
     ),
 ]
 Size = Annotated[int | None, typer.Option(help="Side of the images.", show_default="320")]
@@ -52,6 +53,14 @@ Reports = Annotated[
 ]
 Method = Annotated[
     str | None, typer.Option(help="Keep labels by: Physician, RNN_model (padchest).")
+]
+Consensus = Annotated[
+    Literal["majority", "any", "unanimous"],
+    typer.Option(help="What several readers say together (vindr)."),
+]
+Mapping = Annotated[
+    Path | None,
+    typer.Option(help="Which images of ChestX-ray14 they are, if not in SOURCE (rsna)."),
 ]
 Labels = Annotated[Path | None, typer.Option(help="A table of labels to join (dicom).")]
 KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Keep identifiers (dicom).")]
@@ -87,6 +96,8 @@ def ingest(
     findings: Findings = None,
     method: Method = None,
     reports: Reports = None,
+    consensus: Consensus = "majority",
+    mapping: Mapping = None,
     labels: Labels = None,
     keep_ids: KeepIds = False,
     key: Key = None,
@@ -112,10 +123,10 @@ def ingest(
         return
     options = SourceOptions(
         views=_listed(views), table=table, columns=_renamed(column or []),
-        findings=_listed(findings), method=method, reports=reports, labels=labels,
-        keep_ids=keep_ids, key_file=key,
+        findings=_listed(findings), method=method, reports=reports, consensus=consensus,
+        mapping=mapping, labels=labels, keep_ids=keep_ids, key_file=key,
         modalities=_listed(modalities) or SourceOptions.modalities,
-        workers=workers or 1 if layout == "dicom" else 1,
+        workers=workers or 1 if layout in ("dicom", "vindr", "rsna") else 1,
     )  # fmt: skip
     with progress_bar("ingest") as progress:
         report = run(

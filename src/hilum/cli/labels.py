@@ -1,4 +1,4 @@
-"""`hilum labels`: from the reports of a collection to a label table."""
+"""`hilum labels` and `hilum readers`: label tables from reports, and of single readers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,8 +13,9 @@ Section = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add this module's commands."""
     app.command()(labels)
+    app.command()(readers)
 
 
 def labels(
@@ -58,4 +59,31 @@ def labels(
         "section": section,
         "findings": {name: asdict(count) for name, count in counts.items()},
     }
+    emit(facts, as_json=as_json, text=str(out))
+
+
+def readers(
+    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
+    out: Annotated[Path, typer.Argument(help="The folder for the tables.")],
+    where: Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write what single readers said, where several read an image (sources such as vindr).
+
+    OUT/readers/NAME.csv: each reader's labels, for hilum evaluate --readers. OUT/share.csv: the
+    share of an image's readers that see a finding, labels that keep their doubt.
+    """
+    from hilum.collection import open_collection, reader_shares, reader_tables
+    from hilum.tables import write_table
+
+    opened = open_collection(collection)
+    view = opened.where(where) if where else opened
+    tables, shares = reader_tables(view), reader_shares(view)
+    (out / "readers").mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_table(table, out / "readers" / f"{name}.csv")
+    write_table(shares, out / "share.csv")
+    read = {name: int((table.values == table.values).any(axis=1).sum())
+            for name, table in tables.items()}  # fmt: skip
+    facts = {"out": str(out), "images": len(shares), "readers": read}
     emit(facts, as_json=as_json, text=str(out))

@@ -4,6 +4,7 @@ Layout of a collection's folder::
 
     data/ _versions/ _transactions/    Lance's own
     _quarantine.lance/                 a second, small dataset: files that could not be read
+    _readings.lance/                   a third: what single readers said, where several read
     _partial/                          embeddings that are being computed
     _lock                              held (flock) by whoever writes
 
@@ -229,7 +230,7 @@ def exists(uri: str) -> bool:
     folder = Path(uri)
     if (folder / "_versions").is_dir() and any((folder / "_versions").iterdir()):
         return True
-    ours = {"_lock", "_quarantine.lance", "_versions", "data", "_transactions"}
+    ours = {"_lock", "_quarantine.lance", "_readings.lance", "_versions", "data", "_transactions"}
     if folder.exists() and not (folder.is_dir() and {p.name for p in folder.iterdir()} <= ours):
         raise CollectionError(f"{uri}: exists and is not a collection; choose a new path")
     return False

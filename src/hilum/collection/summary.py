@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from hilum.collection.readings import read_readings
 from hilum.collection.splits import SPLITS
 from hilum.collection.store import is_local
 from hilum.collection.view import Collection
@@ -22,8 +23,8 @@ def summarise(collection: Collection) -> dict[str, Any]:
     ``images``, ``patients``, ``studies``; ``splits``, ``views``, ``sex``: images by value
     (``unknown`` where null); ``age`` in years; ``visits``; ``findings``: per finding and split (and
     ``all``) the images that are present, absent, uncertain and unknown; ``boxes`` per finding;
-    ``reports``; ``embeddings``; ``quarantine`` by reason; ``sources``; ``storage`` in bytes;
-    ``complete``: false while a source is coming in, or was interrupted.
+    ``reports``; ``readers``: images that each read, where several did; ``embeddings``;
+    ``quarantine`` by reason; ``sources``; ``storage`` in bytes; ``complete``: false while a source is coming in, or was interrupted.
     """
     frame = collection.table()
     settings = collection.settings
@@ -44,6 +45,7 @@ def summarise(collection: Collection) -> dict[str, Any]:
         "findings": {name: _labels(frame, name) for name in collection.findings},
         "boxes": _counts(collection.boxes()["finding"]),
         "reports": int(_has_report(frame).sum()),
+        "readers": _counts(read_readings(collection)["reader"]),
         "embeddings": _embeddings(collection),
         "quarantine": _counts(collection.quarantine()["reason"]),
         "sources": [
@@ -181,6 +183,8 @@ def _finding_table(s: Mapping[str, Any]) -> list[str]:
 
 def _rest(s: Mapping[str, Any]) -> list[str]:
     lines = [f"boxes     {_joined(s['boxes'])}", f"reports   {s['reports']:,} images"]
+    if s["readers"]:
+        lines.append(f"readers   {_joined(s['readers'])} (reader: images)")
     for name, e in s["embeddings"].items():
         missing = f", {e['missing']:,} images without" if e["missing"] else ""
         lines.append(

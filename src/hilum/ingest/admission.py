@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from hilum.collection import Collection, open_collection, splits, store
+from hilum.collection.readings import write_readings
 from hilum.decoding import Decoded
 from hilum.ingest.newcomers import compare, source_rows
 from hilum.ingest.rows import as_arrow
@@ -122,6 +123,7 @@ class Admission:
         ]
         self._finish(rows.height - len(failures))
         store.write_quarantine(self.uri, self.name, [*failures, *rejected])
+        write_readings(self.uri, self.name, self._readings())
         named = bool((rows["patient_id"] != rows["image_id"]).any())
         return IngestReport(
             collection=open_collection(self.uri),
@@ -151,6 +153,11 @@ class Admission:
         bytes_now = self._bytes_now(rows["image_id"])
         compare(existing, rows, self.settings, self.name, self.listing.source, bytes_now)
         return rows.join(existing, on="image_id", how="anti", maintain_order="left")
+
+    def _readings(self) -> pl.DataFrame | None:
+        said = self.listing.readings
+        image = pl.lit(self.prefix) + pl.col("image_id")
+        return None if said is None else said.with_columns(image.alias("image_id"))
 
     def _own_id(self, image_id: str) -> str:
         return image_id.removeprefix(self.prefix)

@@ -12,7 +12,18 @@ from typing import Final
 import polars as pl
 
 from hilum.errors import SourceError, UsageError
-from hilum.sources import chexpert, covidx, dicom, folder, mimic, nih, openi, padchest
+from hilum.sources import (
+    chexpert,
+    covidx,
+    dicom,
+    folder,
+    mimic,
+    nih,
+    openi,
+    padchest,
+    rsna,
+    vindr,
+)
 from hilum.sources.checks import check
 from hilum.sources.listing import Listing, Rejected
 from hilum.sources.options import SourceOptions
@@ -28,6 +39,8 @@ SOURCES: Final[dict[str, Reader]] = {
     "mimic": mimic.read,
     "openi": openi.read,
     "padchest": padchest.read,
+    "vindr": vindr.read,
+    "rsna": rsna.read,
     "folder": folder.read,
     "dicom": dicom.read,
 }
@@ -40,6 +53,8 @@ _ALSO: Final[dict[str, set[str]]] = {
     "mimic": {"table", "reports"},
     "openi": set(),
     "padchest": {"table", "findings", "method"},
+    "vindr": {"consensus", "workers"},
+    "rsna": {"mapping", "workers"},
     "folder": {"table", "columns", "findings"},
     "dicom": {
         *("columns", "findings", "labels", "keep_ids", "key_file", "modalities", "workers"),
@@ -103,4 +118,8 @@ def _keep_views(listing: Listing, views: tuple[str, ...] | None) -> Listing:
         found = listing.frame["view"].fill_null("unknown").unique().sort().to_list()
         raise SourceError(f"no image has a view among {', '.join(views)}; there are {found}")
     note = f"{left_out:,} images of other or unknown views are left out"
-    return replace(listing, frame=kept, notes=(*listing.notes, note) if left_out else listing.notes)
+    said = listing.readings
+    if said is not None:
+        said = said.join(kept, on="image_id", how="semi", maintain_order="left")
+    notes = (*listing.notes, note) if left_out else listing.notes
+    return replace(listing, frame=kept, notes=notes, readings=said)

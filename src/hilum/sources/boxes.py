@@ -50,6 +50,54 @@ def parse(table: TextTable, columns: tuple[str, ...] = COLUMNS) -> pl.DataFrame:
     return frame.with_columns(values)
 
 
+def parse_corners(table: TextTable, columns: tuple[str, ...]) -> pl.DataFrame:
+    """Read a table of boxes given by two corners; rows without any corner have no box.
+
+    Parameters
+    ----------
+    table
+        One row per box.
+    columns
+        Its names for image, finding, and the least and greatest x and y: x, y, x, y.
+
+    Returns
+    -------
+    As from `parse`.
+
+    Raises
+    ------
+    SourceError
+        Naming the cell that is empty beside others, not a number, negative, or not greater than
+        its opposite.
+    """
+    image, finding, left, top, right, bottom = columns
+    corners = (left, top, right, bottom)
+    boxed = ~pl.all_horizontal(pl.col(corners).is_null())
+    there = TextTable(table.path, table.frame.filter(boxed))
+    lows = {name: _pixels(there, name, positive=False) for name in (left, top)}
+    highs = {name: _pixels(there, name, positive=True) for name in (right, bottom)}
+    for low, high in ((left, right), (top, bottom)):
+        wrong = highs[high] <= lows[low]
+        if wrong.any():
+            row = int(wrong.arg_max() or 0)
+            raise SourceError(
+                f"{there.where(row, high)}: expected more than {low}, {lows[low][row]:g}, got "
+                f"{highs[high][row]:g}"
+            )
+    names = there.texts(finding)
+    return pl.DataFrame(
+        {
+            "image_id": there.texts(image),
+            "finding": [canonical(name) or name for name in names],
+            "x": lows[left],
+            "y": lows[top],
+            "w": highs[right] - lows[left],
+            "h": highs[bottom] - lows[top],
+        },
+        schema_overrides={"image_id": pl.String, "finding": pl.String},
+    )
+
+
 def attach(frame: pl.DataFrame, boxes: pl.DataFrame) -> pl.DataFrame:
     """Give each image the list of its boxes, in the order of the table.
 

@@ -4,6 +4,7 @@ The readers name file, line and column of what they cannot understand; this is t
 looks at the rows as a whole: ids, ranges, studies and patients.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,7 @@ LONGEST_ID: Final = 128
 _IDS: Final = ("image_id", "patient_id", "study_id")
 # No control, format, private or unassigned characters, no line ends, no space at either end.
 _SANE_ID: Final = r"^[^\p{C}\p{Zl}\p{Zp}]+$"
+_READER: Final = re.compile(r"[\w\-][\w\- ]{0,63}")  # names a file
 _FURTHEST: Final = 1e5  # pixels; no detector has an edge this long
 
 
@@ -47,6 +49,7 @@ def check(listing: Listing) -> None:
     _check_files(listing)
     _check_studies(listing)
     _check_leaks(listing)
+    _check_readings(listing)
 
 
 def _check_ids(listing: Listing, column: str) -> None:
@@ -121,6 +124,28 @@ def _check_leaks(listing: Listing) -> None:
             f"{_patient(listing, first)} has images in {' and '.join(splits)}; give all images of "
             "a patient the same split"
         )
+
+
+def _check_readings(listing: Listing) -> None:
+    """Check that readings are of images that are here, one by each reader."""
+    readings = listing.readings
+    if readings is None:
+        return
+    findings = set(readings.columns[2:])
+    if readings.columns[:2] != ["image_id", "reader"] or not findings <= set(listing.findings):
+        raise SourceError(f"{listing.source}: readings: expected image_id, reader and findings of "
+                          f"the source, got {readings.columns}")  # fmt: skip
+    names = readings["reader"].unique().to_list()
+    strange = [name for name in names if not _READER.fullmatch(name)]
+    if strange:
+        raise SourceError(f"{listing.source}: readings: expected names of readers of at most 64 "
+                          f"letters, digits, -, _ and spaces, got {strange[0]!r}")  # fmt: skip
+    twice = readings.select(pl.struct("image_id", "reader").is_duplicated()).to_series()
+    elsewhere = ~readings["image_id"].is_in(listing.frame["image_id"].implode())
+    for wrong, what in ((twice, "one by each reader"), (elsewhere, "none of an image elsewhere")):
+        if wrong.any():
+            image, reader, *_ = readings.row(int(wrong.arg_max() or 0))
+            raise SourceError(f"{listing.source}: readings of {image} by {reader}: expected {what}")
 
 
 def _refuse(

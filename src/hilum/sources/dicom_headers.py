@@ -39,6 +39,7 @@ _KEYWORDS: Final = {
     "birth": "PatientBirthDate",
     "sex": "PatientSex",
     "rows": "Rows",
+    "columns": "Columns",
 }
 # The first pair whose date is there; a study's own comes first (PS3.3, C.7.2.1).
 _DATES: Final = (
@@ -60,7 +61,7 @@ class Header:
 
     Parameters
     ----------
-    patient, study, image, accession, modality, view, age, birth, sex, rows
+    patient, study, image, accession, modality, view, age, birth, sex, rows, columns
         As in the file (`view` from the code sequence where the plain tag is empty).
     date
         ``YYYYMMDD`` of the study, or else of the acquisition or content.
@@ -78,6 +79,7 @@ class Header:
     birth: str | None
     sex: str | None
     rows: str | None
+    columns: str | None
     date: str | None
     time: str | None
 

@@ -91,8 +91,13 @@ class Found:
         note = f"{self.others:,} image files are not in the table and are left out"
         return [note] if self.others else []
 
-    def refuse_missing(self) -> None:
+    def refuse_missing(self, names: Sequence[str] | None = None) -> None:
         """Raise if a file is missing.
+
+        Parameters
+        ----------
+        names
+            Those that must not be; all that were looked for if None.
 
         Raises
         ------
@@ -101,7 +106,7 @@ class Found:
         """
         links = f" ({self.links_left_out} links were not followed)" if self.links_left_out else ""
         total = len(self.files) + len(self.missing)
-        _refuse_missing(self.missing, total, links)
+        _refuse_missing(self.missing if names is None else names, total, links)
 
 
 def _as_it_is(name: str) -> str:

@@ -110,6 +110,9 @@ class Listing:
         Files that ingest should put in quarantine.
     private_files
         ``image_id`` to path, for sources whose file names may identify a patient.
+    readings
+        What each reader said, where several read an image: `image_id`, `reader` and the findings,
+        1, 0, -1 or null (Int8). The labels of `frame` are what they say together.
     """
 
     frame: pl.DataFrame
@@ -119,6 +122,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     private_files: Mapping[str, Path] | None = field(default=None, repr=False, compare=False)
+    readings: pl.DataFrame | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -151,4 +155,6 @@ class Listing:
         """Return the SHA-256 (64 hex digits) of the rows, to tell if a source has changed."""
         rows = self.frame.write_ndjson()
         heading = "\n".join((self.source, *self.frame.columns))
+        if self.readings is not None:
+            rows += self.readings.write_ndjson()
         return hashlib.sha256(f"{heading}\n{rows}".encode()).hexdigest()

@@ -29,7 +29,9 @@ from hilum.sources.options import SourceOptions
 
 _TABLES: Final = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
 _BOXES: Final = "BBox_List_2017.csv"
-_SPLITS: Final = {"trainval": "train_val_list.txt", "test": "test_list.txt"}
+LISTS: Final = {"trainval": "train_val_list.txt", "test": "test_list.txt"}
+"""The official split: what the images of each list are for."""
+
 _COLUMNS: Final = (
     "Image Index",
     "Finding Labels",
@@ -154,21 +156,40 @@ def _labels(table: TextTable) -> pl.DataFrame:
     return rows.select(FINDINGS)
 
 
-def _split(root: Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    lists = {split: find_table(root, (name,)) for split, name in _SPLITS.items()}
+def official_lists(root: Path) -> dict[str, set[str]] | None:
+    """Read the lists of the official split, where they are in a folder.
+
+    Returns
+    -------
+    The names of the images by split; None where neither list is there.
+
+    Raises
+    ------
+    SourceError
+        If only one of them is there.
+    LeakError
+        If an image is in both.
+    """
+    lists = {split: find_table(root, (name,)) for split, name in LISTS.items()}
     found = [path for path in lists.values() if path]
     if not found:
-        return frame, [f"no {' and '.join(_SPLITS.values())}: the images have no split"]
-    members = {
-        split: {name for _, name in read_lines(path)} if path else set()
-        for split, path in lists.items()
-    }
-    if len(found) < len(_SPLITS):
-        absent = [name for split, name in _SPLITS.items() if not lists[split]]
+        return None
+    if len(found) < len(LISTS):
+        absent = [name for split, name in LISTS.items() if not lists[split]]
         raise SourceError(f"{root}: there is {found[0].name} but no {absent[0]}; add it")
+    members = {
+        split: {name for _, name in read_lines(path)} for split, path in lists.items() if path
+    }
     both = sorted(members["trainval"] & members["test"])
     if both:
-        raise LeakError(f"{both[0]}: in {' and in '.join(_SPLITS.values())} ({len(both):,} are)")
+        raise LeakError(f"{both[0]}: in {' and in '.join(LISTS.values())} ({len(both):,} are)")
+    return members
+
+
+def _split(root: Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    members = official_lists(root)
+    if members is None:
+        return frame, [f"no {' and '.join(LISTS.values())}: the images have no split"]
     split = {name: kind for kind, names in members.items() for name in names}
     frame = frame.with_columns(
         pl.col("image_id")
@@ -178,7 +199,7 @@ def _split(root: Path, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     neither = frame.filter(pl.col("split").is_null())
     if neither.height:
         raise SourceError(
-            f"{neither['image_id'][0]}: in neither {' nor '.join(_SPLITS.values())} "
+            f"{neither['image_id'][0]}: in neither {' nor '.join(LISTS.values())} "
             f"({neither.height:,} images are); add them, or remove both lists"
         )
     others = len(split) - frame.height

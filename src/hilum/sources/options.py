@@ -35,6 +35,10 @@ class SourceOptions:
     method
         Keep only images whose labels come from it: ``"Physician"`` or ``"RNN_model"``
         (``padchest``).
+    consensus
+        What several readers say together (``vindr``); see `hilum.sources.readers`.
+    mapping
+        The file that says which image of ChestX-ray14 each image is (``rsna``).
     reports
         The folder of the reports, where they are not beside the images (``mimic``).
     keep_ids
@@ -44,9 +48,10 @@ class SourceOptions:
     modalities
         DICOM modalities to keep (``dicom``).
     workers
-        Processes that read DICOM headers (``dicom``).
+        Processes that read DICOM headers (``dicom``, ``vindr``, ``rsna``).
     progress
-        Told how many DICOM headers (``dicom``) or reports (``mimic``) are read.
+        Told how many DICOM headers (``dicom``, ``vindr``, ``rsna``) or reports (``mimic``) are
+        read.
     """
 
     pixels: bool = True
@@ -56,6 +61,8 @@ class SourceOptions:
     findings: tuple[str, ...] | None = None
     labels: Path | None = None
     method: str | None = None
+    consensus: str = "majority"
+    mapping: Path | None = None
     reports: Path | None = None
     keep_ids: bool = False
     key_file: Path | None = None
