@@ -186,6 +186,13 @@ def test_filters_keep_what_they_say(shared: Collection, sql: str, count: int) ->
     assert len(shared.where(sql)) == count
 
 
+def test_a_view_can_be_made_again_from_its_condition(shared: Collection) -> None:
+    view = shared.where("`Pleural Effusion` = 1 OR age < 50").where("sex = 'F'")
+    assert shared.condition is None
+    assert view.condition is not None
+    assert shared.where(view.condition).ids() == view.ids() != shared.ids()
+
+
 def test_filters_compose_and_leave_the_view_alone(shared: Collection) -> None:
     either = shared.where("Edema = 1 OR visit = 1")
     both = either.where("sex = 'F'")

@@ -45,6 +45,15 @@ def test_one_pair_is_compare_to_the_last_digit() -> None:
     assert found.mean == compare(scores[0], scores[1], truth, seed=3).difference.mean["auroc"]
 
 
+def test_another_statistic_is_averaged_where_it_is_named() -> None:
+    truth, scores = truth_and_scores(2)
+    found = evaluate_repeats(scores, truth, statistics=("average_precision",))
+    each = [evaluate(t, truth).mean["average_precision"].estimate for t in scores]
+    assert found.mean.estimate == pytest.approx(np.mean(each))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="name one statistic to average; got auroc, brier"):
+        evaluate_repeats(scores, truth, statistics=("auroc", "brier"))
+
+
 def test_a_table_differs_from_itself_by_nothing() -> None:
     truth, scores = truth_and_scores(3)
     found = compare_repeats(scores, scores, truth, bootstrap=20)

@@ -106,6 +106,11 @@ class Collection:
         """The number of the version that this view reads."""
         return int(self._dataset.version)
 
+    @property
+    def condition(self) -> str | None:
+        """The SQL that says which images the view has, as `where` reads it; None for all."""
+        return self._keep
+
     @cached_property
     def embeddings(self) -> dict[str, EmbeddingInfo]:
         """The embeddings by name."""

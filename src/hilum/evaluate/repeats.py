@@ -1,4 +1,4 @@
-"""One experiment done several times: AUROC averaged over the repeats.
+"""One experiment done several times: AUROC, or another statistic, averaged over the repeats.
 
 A point of a learning curve is the mean over several draws of the labelled images. Its interval is
 about the test patients: they are resampled, the same ones for every repeat and for both sides of a
@@ -20,12 +20,12 @@ from hilum.evaluate.rater import resampled
 from hilum.evaluate.sample import Sample, sample_of
 from hilum.tables import Table
 
-STATISTIC: Final = "auroc"
+USUAL: Final = "auroc"
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """AUROC averaged over repeats of an experiment.
+    """A statistic averaged over repeats of an experiment.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def evaluate_repeats(
 ) -> Repeats:
     """Measure repeats of one experiment on the same images.
 
-    Parameters and errors as in `hilum.evaluate`, with one table of scores per repeat.
+    Parameters and errors as in `hilum.evaluate`, with one table of scores per repeat; what is
+    measured is AUROC, or the one statistic that ``statistics`` names.
     """
     plan = _plan(by, settings)
     estimates, replicates = _measure([scores], truth, plan)
@@ -69,7 +70,7 @@ def compare_repeats(
 ) -> Repeats:
     """Measure first minus second, paired by repeat and by patient.
 
-    Parameters and errors as in `hilum.evaluate`; both sides have as many repeats.
+    Parameters and errors as in `evaluate_repeats`; both sides have as many repeats.
     """
     if len(first) != len(second):
         raise UsageError(f"repeats are compared in pairs; got {len(first)} and {len(second)}")
@@ -88,7 +89,8 @@ def _measure(sides: Sequence[Sequence[Table]], truth: Table, plan: Plan) -> tupl
     if not all(samples):
         raise UsageError("there is nothing to average: no table of scores was given")
     flat = [sample for side in samples for sample in side]
-    drawn = [rater.drawn[STATISTIC] for rater in resampled(flat, plan)]
+    (statistic,) = plan.wanted()
+    drawn = [rater.drawn[statistic] for rater in resampled(flat, plan)]
     shape = (len(sides), len(samples[0]))
     estimates = np.array([spread.estimate for spread in drawn])
     replicates = np.stack([spread.replicates for spread in drawn])  # (side and repeat, drawn, f)
@@ -99,8 +101,11 @@ def _measure(sides: Sequence[Sequence[Table]], truth: Table, plan: Plan) -> tupl
 def _plan(by: str | None, settings: Settings) -> Plan:
     if settings.get("interval", "percentile") != "percentile":
         raise UsageError("averages over repeats have percentile intervals only")
-    chosen: Settings = {**settings, "statistics": (STATISTIC,)}
-    return Plan(by, **chosen)
+    chosen: Settings = {**settings, "statistics": settings.get("statistics") or (USUAL,)}
+    plan = Plan(by, **chosen)
+    if len(plan.wanted()) != 1:
+        raise UsageError(f"name one statistic to average; got {', '.join(plan.wanted()) or None}")
+    return plan
 
 
 def _whole(scores: Table, truth: Table, plan: Plan) -> Sample:
