@@ -75,6 +75,7 @@ def test_per_finding_its_images_ask_for_it() -> None:
     np.testing.assert_array_equal(second, [0, np.nan, 0, 1])
     assert "accuracy" not in found.overall  # an image has two classes
     np.testing.assert_allclose(found.chance, [1, 1 / 3, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(found.finding_chance[0], [1 / 3, 1 / 3, 2 / 3, 2 / 3])
 
 
 def test_more_shared_findings_are_a_better_answer() -> None:

@@ -279,8 +279,8 @@ def test_what_cannot_be_looked_for_is_refused(
     refused(CollectionError, "there is no embedding 'clip'", "clip")
     refused(
         UsageError,
-        r"'moco' was made by moco-small \(fingerprint bbbbbbbbbbbb\), not by the image side of "
-        r"this encoder, test_resnet \([0-9a-f]{12}\): .* different spaces. Make one with: hilum",
+        r"'moco' was made by moco-small \(fingerprint bbbbbbbbbbbb\), not by this "
+        r"encoder, test_resnet \([0-9a-f]{12}\): .* different spaces. Make one with: hilum",
         "moco",
     )
     image = random_encoder("test_resnet", size=32)
@@ -356,7 +356,7 @@ def test_the_command_measures_both_directions(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert not run(monkeypatch, *base, "--evaluate", "--section", "findings", "--bootstrap", "20",
+    assert not run(monkeypatch, *base, "--evaluate", "reports", "--section", "findings", "--bootstrap", "20",
                    "--seed", "3", "--level", "0.9", "--where", "visit = 0", "--json")  # fmt: skip
     found = json.loads(capsys.readouterr().out)
     assert found["section"] == "findings"
@@ -364,7 +364,7 @@ def test_the_command_measures_both_directions(
         "recall@1", "recall@5", "recall@10", "median_rank",
     }  # fmt: skip
     assert (found["images"], found["resamples"], found["level"]) == (5, 20, 0.9)
-    assert not run(monkeypatch, *base, "--evaluate", "--bootstrap", "20")
+    assert not run(monkeypatch, *base, "--evaluate", "reports", "--bootstrap", "20")
     text = capsys.readouterr().out
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "8 images of 5 patients, 5 different reports (impression)" in text
@@ -376,9 +376,9 @@ def test_the_command_measures_both_directions(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give a sentence with --text, or --evaluate, one of the two"),
-        (["--text", "mass", "--evaluate"], "give a sentence with --text, or --evaluate"),
-        (["--evaluate", "--sheet", "s.png"], "--out and --sheet are for what --text finds"),
+        ([], "give a sentence with --text, an image with --image, or --evaluate; one"),
+        (["--text", "mass", "--evaluate", "reports"], "give a sentence with --text, an image"),
+        (["--evaluate", "reports", "--sheet", "s.png"], "--out and --sheet are for what --text or"),
     ],
 )
 def test_the_command_does_one_of_two_things(

@@ -1,29 +1,55 @@
-"""`hilum retrieve`: images by a sentence, and how well reports and films find each other."""
+"""`hilum retrieve`: images by a sentence or an image, and how well a space finds the right ones."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from hilum.cli.console import emit, note
 from hilum.errors import UsageError
 
+if TYPE_CHECKING:
+    from hilum.retrieve import NeighbourMetrics, RetrievalMetrics
+
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
-Embedding = Annotated[str, typer.Option(help="Name of its vectors, made by the same encoder.")]
+Embedding = Annotated[str, typer.Option(help="Name of the vectors.")]
 Encoder = Annotated[
-    str, typer.Option(help="A pair of encoders: a run, a weights file, open_clip:NAME:TAG.")
+    str | None,
+    typer.Option(
+        help="The encoder that made them, for --text (a pair), for a file and for reports: a run, "
+        "a weights file, open_clip:NAME:TAG."
+    ),
 ]
 Text = Annotated[str | None, typer.Option(help="What to look for, in words.")]
+Image = Annotated[
+    str | None,
+    typer.Option(help="What to look for the like of: an id of the collection, or a file."),
+]
 Nearest = Annotated[int, typer.Option("-k", min=1, help="How many images.")]
 Where = Annotated[str | None, typer.Option(help="SQL: only among images that fulfil it.")]
+SamePatient = Annotated[
+    bool, typer.Option("--same-patient", help="Find images of the query's own patient, too.")
+]
 Out = Annotated[Path | None, typer.Option(help="Write the list as CSV too.")]
 Sheet = Annotated[Path | None, typer.Option(help="Show the images on a contact sheet (PNG).")]
 Evaluate = Annotated[
-    bool, typer.Option("--evaluate", help="Measure how well reports and images find each other.")
+    Literal["reports", "findings"] | None,
+    typer.Option(
+        metavar="WHAT",
+        help="Measure how well reports and images find each other (reports), or images find "
+        "images with the same findings (findings).",
+    ),
+]
+Queries = Annotated[
+    str | None,
+    typer.Option(help="With --evaluate findings, SQL: which images ask; --where if not."),
+]
+Findings = Annotated[
+    str, typer.Option(help="With --evaluate findings: which, separated by commas; all by default.")
 ]
 Section = Annotated[
     Literal["impression", "findings"],
-    typer.Option(metavar="SECTION", help="With --evaluate: impression or findings."),
+    typer.Option(metavar="SECTION", help="With --evaluate reports: impression or findings."),
 ]
 Bootstrap = Annotated[int, typer.Option(help="With --evaluate: resamples of patients.")]
 Level = Annotated[float, typer.Option(help="With --evaluate: coverage of the intervals.")]
@@ -40,13 +66,17 @@ def register(app: typer.Typer) -> None:
 def retrieve(
     collection: Uri,
     embedding: Embedding,
-    encoder: Encoder,
+    encoder: Encoder = None,
     text: Text = None,
+    image: Image = None,
     k: Nearest = 10,
     where: Where = None,
+    same_patient: SamePatient = False,
     out: Out = None,
     sheet: Sheet = None,
-    evaluate: Evaluate = False,
+    evaluate: Evaluate = None,
+    findings: Findings = "",
+    queries: Queries = None,
     section: Section = "impression",
     bootstrap: Bootstrap = 1000,
     level: Level = 0.95,
@@ -54,38 +84,71 @@ def retrieve(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Find the images that a sentence describes best, nearest first.
+    """Find the images nearest to a sentence or to an image, nearest first.
 
-    With --evaluate no sentence is needed: every report looks for its images and
-    every image for its report, and an identical report is a right answer.
+    Images of the query's own patient are left out. With --evaluate every image or report asks,
+    and intervals resample the patients who ask.
     """
-    if evaluate == (text is not None):
-        raise UsageError("give a sentence with --text, or --evaluate, one of the two")
+    if sum(one is not None for one in (text, image, evaluate)) != 1:
+        raise UsageError("give a sentence with --text, an image with --image, or --evaluate; one")
     if evaluate and (out is not None or sheet is not None):
-        raise UsageError("--out and --sheet are for what --text finds")
-    if text is not None:
-        _find(collection, embedding, encoder, text, k, where, out, sheet, device, as_json=as_json)
-        return
+        raise UsageError("--out and --sheet are for what --text or --image finds")
+    counting = {"bootstrap": bootstrap, "level": level, "seed": seed}
+    if evaluate == "reports":
+        _show(_reports(collection, embedding, encoder, section, where, device, counting), as_json)
+    elif evaluate:
+        images = {"gallery": where, "queries": queries or where, "same_patient": same_patient}
+        _show(_findings(collection, embedding, findings, {**images, **counting}), as_json)
+    else:
+        _find(collection, embedding, out, sheet, as_json, text=text, like=image, encoder=encoder,
+              k=k, where=where, same_patient=same_patient, device=device)  # fmt: skip
+
+
+def _reports(
+    collection: str, embedding: str, encoder: str | None, section: str, where: str | None,
+    device: str, counting: dict[str, Any],
+) -> "RetrievalMetrics":  # fmt: skip
     from hilum.collection import open_collection
     from hilum.retrieve import evaluate_retrieval
 
-    found = evaluate_retrieval(
+    if encoder is None:
+        raise UsageError("reports need --encoder, the pair of encoders that made the vectors")
+    return evaluate_retrieval(
         open_collection(collection), embedding, encoder, section=section, where=where,
-        bootstrap=bootstrap, level=level, seed=seed, device=device,
+        device=device, **counting,
     )  # fmt: skip
+
+
+def _findings(
+    collection: str, embedding: str, findings: str, settings: dict[str, Any]
+) -> "NeighbourMetrics":
+    from hilum.collection import open_collection
+    from hilum.retrieve import evaluate_neighbours
+
+    names = [name.strip() for name in findings.split(",") if name.strip()]
+    if settings["gallery"] == settings["queries"]:
+        settings = {**settings, "gallery": None}  # each image leaves itself out, read once
+    elif settings["gallery"] is None:
+        settings = {**settings, "gallery": "image_id IS NOT NULL"}  # all
+    return evaluate_neighbours(
+        open_collection(collection), embedding, findings=names or None, **settings
+    )
+
+
+def _show(found: "RetrievalMetrics | NeighbourMetrics", as_json: bool) -> None:
     emit(found.to_json(), as_json=as_json, text=found.to_text())
 
 
 def _find(
-    collection: str, embedding: str, encoder: str, text: str, k: int, where: str | None,
-    out: Path | None, sheet: Path | None, device: str, *, as_json: bool,
+    collection: str, embedding: str, out: Path | None, sheet: Path | None, as_json: bool,
+    **query: Any,
 ) -> None:  # fmt: skip
     from hilum.collection import open_collection
     from hilum.retrieve import retrieve as run
     from hilum.sheet import contact_sheet
 
     opened = open_collection(collection)
-    cases = run(opened, embedding, text=text, encoder=encoder, k=k, where=where, device=device)
+    cases = run(opened, embedding, **query)
     if out is not None:
         cases.save(out)
     sheets = () if sheet is None else contact_sheet(opened, cases.ids, sheet)

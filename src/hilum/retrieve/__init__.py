@@ -1,15 +1,18 @@
-"""Retrieval in one space: images by a sentence, and how well reports and films find each other.
+"""Retrieval in one space: images by a sentence or an image, and how well it finds the right ones.
 
-`cases` finds and `recall` measures. Below it, `ranks` counts for both directions at once, without
-ever holding the matrix of all images by all reports, and `statistics` resamples patients.
+`query` makes a vector of what is looked for and `cases` finds what is nearest. `recall` measures
+how well reports and films find each other (below it `ranks` counts for both directions at once,
+without ever holding the matrix of all images by all reports, and `statistics` resamples patients);
+`neighbours` how well images find images of their kind (below it `queries`).
 """
 
-from hilum.retrieve.cases import Cases, retrieve
+from hilum.retrieve.cases import Cases
 from hilum.retrieve.neighbours import (
     NeighbourMetrics,
     compare_neighbours,
     evaluate_neighbours,
 )
+from hilum.retrieve.query import retrieve
 from hilum.retrieve.recall import Direction, RetrievalMetrics, evaluate_retrieval
 
 __all__ = [

@@ -10,14 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hilum.errors import UsageError
-from hilum.zeroshot.sentences import encode_sentences, pair_from
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
-    from hilum.encoders import PairEncoder
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
+Batches = Iterable[tuple[Sequence[str], Vectors]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,60 +55,6 @@ class Cases:
         return unfinished.replace(path)
 
 
-def retrieve(
-    collection: "Collection",
-    embedding: str,
-    *,
-    text: str,
-    encoder: "PairEncoder | str | Path",
-    k: int = 10,
-    where: str | None = None,
-    device: str = "auto",
-) -> Cases:
-    """Find the images of a collection that a sentence describes best.
-
-    Parameters
-    ----------
-    collection
-        Where the images are.
-    embedding
-        The name of their vectors, made by the image side of `encoder`.
-    text
-        What to look for.
-    encoder
-        A pair of encoders, or what `load_encoder` takes.
-    k
-        How many images; fewer if there are fewer.
-    where
-        SQL: only among images that fulfil it.
-    device
-        ``auto``, ``cpu`` or ``cuda``, for an encoder that is loaded here.
-
-    Returns
-    -------
-    The nearest first; of equally near images the first of the collection.
-
-    Raises
-    ------
-    UsageError
-        If the text is empty or longer than the encoder reads, `k` is below 1, no image fulfils
-        `where`, or the embedding is another encoder's.
-    WeightsError
-        If the encoder cannot be loaded, or reads images alone.
-    CollectionError
-        If there is no such embedding, images have no vector, or `where` cannot be evaluated.
-    """
-    if k < 1:
-        raise UsageError(f"k must be at least 1; got {k}")
-    if not text.strip():
-        raise UsageError("the text is empty: what is to be looked for?")
-    view = among(collection, where)
-    pair = pair_from(encoder, device)
-    batches = view.vector_batches(embedding)
-    check_same_space(view, embedding, pair)
-    return nearest(batches, encode_sentences(pair, [text])[0], k)
-
-
 def among(collection: "Collection", where: str | None) -> "Collection":
     """Return the images that fulfil a condition; UsageError if there are none."""
     view = collection if where is None else collection.where(where)
@@ -122,21 +67,7 @@ def among(collection: "Collection", where: str | None) -> "Collection":
     return view
 
 
-def check_same_space(collection: "Collection", embedding: str, pair: "PairEncoder") -> None:
-    """Raise UsageError unless an embedding was made by the image side of this pair."""
-    info = collection.embeddings.get(embedding)
-    if info is not None and info.fingerprint != pair.fingerprint:
-        raise UsageError(
-            f"embedding {embedding!r} was made by {info.encoder} (fingerprint "
-            f"{info.fingerprint[:12]}), not by the image side of this encoder, "
-            f"{pair.spec.architecture} ({pair.fingerprint[:12]}): images and texts would lie in "
-            "different spaces. Make one with: hilum embed, with the same encoder"
-        )
-
-
-def nearest(
-    batches: Iterable[tuple[Sequence[str], Vectors]], query: NDArray[np.floating], k: int
-) -> Cases:
+def nearest(batches: Batches, query: NDArray[np.floating], k: int) -> Cases:
     """Keep the k vectors with the highest product with a query.
 
     Parameters

@@ -17,7 +17,7 @@ from hilum.evaluate.intervals import Measure
 from hilum.evaluate.query_means import query_means
 from hilum.evaluate.text import as_text
 from hilum.retrieve.cases import among
-from hilum.retrieve.queries import ask, labelled
+from hilum.retrieve.queries import Flags, Found, ask, labelled
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -36,7 +36,7 @@ class NeighbourMetrics:
     findings
         The same per finding: its images ask, and images with it are right answers.
     chance
-        Of a random order: the mean precision.
+        The precision of a random order, of ``all`` queries and by finding.
     queries, gallery, patients
         How many images asked, how many there were to find, and of how many patients the queries
         are, who are what is resampled.
@@ -54,7 +54,7 @@ class NeighbourMetrics:
 
     mean: dict[str, Measure]
     findings: dict[str, dict[str, Measure]]
-    chance: float
+    chance: dict[str, float]
     queries: int
     gallery: int
     patients: int
@@ -67,29 +67,30 @@ class NeighbourMetrics:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types, all but `per_query`."""
+        plain = {name: value for name, value in vars(self).items() if name != "per_query"}
         return {
-            name: (
-                asdict(value) if isinstance(value, Measure)
-                else _measures_to_json(value) if isinstance(value, dict)
-                else value
-            )
-            for name, value in vars(self).items()
-            if name != "per_query"
-        }  # fmt: skip
+            **plain,
+            "mean": _measures_to_json(self.mean),
+            "findings": {name: _measures_to_json(one) for name, one in self.findings.items()},
+        }
 
     def to_text(self) -> str:
         """Return a table for a terminal."""
-        columns = {"all": self.mean, **self.findings}
-        wide = max(map(len, self.mean)) + 2
-        lines = [" " * wide + "".join(f"{name:<24}" for name in columns).rstrip()]
-        for name in self.mean:
-            cells = (as_text(one[name], 3) for one in columns.values())
-            lines.append(f"{name:<{wide}}" + "".join(f"{cell:<24}" for cell in cells).rstrip())
+        rows = {"all": self.mean, **self.findings}
+        precision = tuple(name for name in self.mean if name.startswith("precision@"))
+        lines: list[str] = []
+        for names in (("average_precision", "r_precision", "accuracy"), precision[:2]):
+            shown = [name for name in names if name in self.mean]
+            last = ("by chance",) if names == precision[:2] else ()
+            lines += [_row("", *shown, *last)]
+            for finding, found in rows.items():
+                cells = [as_text(found[name]) for name in shown if name in found]
+                lines += [_row(finding, *cells, *(f"{self.chance[finding]:.3f}" for _ in last))]
+            lines.append("")
         patients = "left out" if not self.same_patient else "among the answers"
         lines += [
-            f"{self.queries} queries of {self.patients} patients, {self.gallery} images to find, "
+            f"{self.queries} queries of {self.patients} patients, {self.gallery} images to find",
             f"other images of the query's patient {patients}",
-            f"precision of a random order {self.chance:.3f}; "
             f"{self.without} images without a positive finding did not ask",
         ]
         if self.resamples:
@@ -97,11 +98,14 @@ class NeighbourMetrics:
         return "\n".join(lines)
 
 
-def _measures_to_json(found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: asdict(one) if isinstance(one, Measure) else _measures_to_json(one)
-        for name, one in found.items()
-    }
+def _row(name: str, *cells: str) -> str:
+    return (
+        f"{name[:19]:<20}" + "".join(f"{cell.replace('_', ' '):<20}" for cell in cells)
+    ).rstrip()
+
+
+def _measures_to_json(found: dict[str, Measure]) -> dict[str, Any]:
+    return {name: asdict(one) for name, one in found.items()}
 
 
 def evaluate_neighbours(
@@ -169,7 +173,7 @@ def evaluate_neighbours(
             for name, values, has in zip(names, found.findings, asked.positive.T, strict=True)
             if has.any()
         },
-        chance=float(found.chance.mean()),
+        chance={"all": float(found.chance.mean()), **_shares(names, found, asked.positive)},
         queries=len(can),
         gallery=len(there.ids),
         patients=len(owners),
@@ -182,6 +186,11 @@ def evaluate_neighbours(
             {"image_id": asked.ids, "patient_id": asked.patients, **found.overall}
         ),
     )
+
+
+def _shares(names: Sequence[str], found: Found, asks: Flags) -> dict[str, float]:
+    chances = zip(names, found.finding_chance, asks.T, strict=True)
+    return {name: float(share[has].mean()) for name, share, has in chances if has.any()}
 
 
 def compare_neighbours(

@@ -83,11 +83,14 @@ class Found:
         others have NaN.
     chance : (q,)
         The share of right answers in the gallery of each query.
+    finding_chance : by finding, (q,)
+        The share of images with the finding in it.
     """
 
     overall: dict[str, Floats]
     findings: list[dict[str, Floats]]
     chance: Floats
+    finding_chance: list[Floats]
 
 
 def ask(
@@ -155,13 +158,14 @@ def _ask(
         overall["accuracy"] = _vote(cosines, left_out, queries.positive, gallery.positive, voters)
     chance = ranked.relevant.sum(axis=1) / ranked.lengths
     one = np.array([0.0, 1.0])
-    findings = []
+    findings, chances = [], []
     for column in range(queries.positive.shape[1]):
         asking = queries.positive[:, column]
         there = np.broadcast_to(gallery.positive[:, column], cosines[asking].shape).astype(np.int64)
         some = statistics(rank(cosines[asking], there, one, left_out[asking]), k)
         findings.append({name: _spread(values, asking) for name, values in some.items()})
-    return Found(overall, findings, chance)
+        chances.append((gallery.positive[:, column] & ~left_out).sum(axis=1) / ranked.lengths)
+    return Found(overall, findings, chance, chances)
 
 
 def _by_sharing(cosines: Vectors, asking: Flags, there: Flags, left_out: Flags) -> Ranked:
@@ -203,4 +207,8 @@ def _joined(parts: list[Found]) -> Found:
         join([one.overall for one in parts]),
         [join([one.findings[at] for one in parts]) for at in range(len(parts[0].findings))],
         np.concatenate([one.chance for one in parts]),
+        [
+            np.concatenate([one.finding_chance[at] for one in parts])
+            for at in range(len(parts[0].finding_chance))
+        ],
     )

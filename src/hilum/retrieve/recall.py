@@ -16,7 +16,8 @@ from hilum.errors import UsageError
 from hilum.evaluate.draws import Draws
 from hilum.evaluate.intervals import Measure
 from hilum.evaluate.text import as_text
-from hilum.retrieve.cases import among, check_same_space
+from hilum.retrieve.cases import among
+from hilum.retrieve.query import check_same_space
 from hilum.retrieve.ranks import places
 from hilum.retrieve.statistics import MEDIAN, by_chance, measures
 from hilum.zeroshot.sentences import pair_from

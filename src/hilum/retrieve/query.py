@@ -1,0 +1,182 @@
+"""What is looked for, as a vector: a sentence, an image of the collection, or a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilum.errors import CollectionError, UsageError
+from hilum.retrieve.cases import Batches, Cases, Vectors, among, nearest
+from hilum.zeroshot.sentences import encode_sentences, pair_from
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
+    from hilum.encoders import Encoder, PairEncoder
+    from hilum.encoders.weights import AnyEncoder
+
+LEAST: Final = np.float32(1e-12)  # a vector shorter than this has no direction
+
+
+def retrieve(
+    collection: "Collection",
+    embedding: str,
+    *,
+    text: str | None = None,
+    like: str | Path | None = None,
+    encoder: "AnyEncoder | str | Path | None" = None,
+    k: int = 10,
+    where: str | None = None,
+    same_patient: bool = False,
+    device: str = "auto",
+) -> Cases:
+    """Find the images of a collection that are nearest to a sentence or to an image.
+
+    Parameters
+    ----------
+    collection
+        Where the images are.
+    embedding
+        The name of their vectors.
+    text
+        What to look for, in words; `encoder` must be the pair that made the vectors.
+    like
+        An image to look for the like of: an id of the collection, or a file (DICOM, PNG, JPEG)
+        that was never ingested, which `encoder` then encodes.
+    encoder
+        The encoder that made the vectors, or what `load_encoder` takes; not needed for an id.
+    k
+        How many images; fewer if there are fewer.
+    where
+        SQL: only among images that fulfil it.
+    same_patient
+        Whether other images of the patient of an image of the collection may be found. That image
+        itself never is.
+    device
+        ``auto``, ``cpu`` or ``cuda``, for an encoder that is loaded here.
+
+    Returns
+    -------
+    The nearest by cosine first; of equally near images the first of the collection.
+
+    Raises
+    ------
+    UsageError
+        If not one of `text` and `like` is given, the text is empty or longer than the encoder
+        reads, `like` is neither an id nor a file, `k` is below 1, no image is left to be found,
+        or the embedding is another encoder's.
+    ImageError
+        If the file cannot become a picture.
+    WeightsError
+        If the encoder cannot be loaded, or reads images alone where there is a text.
+    CollectionError
+        If there is no such embedding, images have no vector, or `where` cannot be evaluated.
+    """
+    if k < 1:
+        raise UsageError(f"k must be at least 1; got {k}")
+    if (text is None) == (like is None):
+        raise UsageError("give a text or an image to look for the like of, one of the two")
+    view = among(collection, where)
+    if text is not None:
+        vector = _of_text(view, embedding, text, encoder, device)
+    elif isinstance(like, str) and (at := _row_of(collection, like)) is not None:
+        vector = _unit(at.vectors(embedding)[1])[0]
+        view = _others(view, at, same_patient=same_patient)
+    else:
+        vector = _of_file(view, embedding, Path(str(like)), encoder, device)
+    return nearest(_directions(view.vector_batches(embedding)), vector, k)
+
+
+def _of_text(
+    view: "Collection", embedding: str, text: str, encoder: "AnyEncoder | str | Path | None",
+    device: str,
+) -> Vectors:  # fmt: skip
+    if not text.strip():
+        raise UsageError("the text is empty: what is to be looked for?")
+    if encoder is None:
+        raise UsageError("a text needs the pair of encoders that made the vectors; name it")
+    pair = pair_from(encoder, device)  # type: ignore[arg-type] # which refuses one of images alone
+    _check_there(view, embedding)
+    check_same_space(view, embedding, pair)
+    found: Vectors = encode_sentences(pair, [text])[0]
+    return found
+
+
+def _of_file(
+    view: "Collection", embedding: str, path: Path, encoder: "AnyEncoder | str | Path | None",
+    device: str,
+) -> Vectors:  # fmt: skip
+    from hilum.encoders import load_encoder
+    from hilum.encoders.device import choose_engine
+    from hilum.images import read_picture
+
+    if not path.is_file():
+        raise UsageError(
+            f"{str(path)!r} is neither the id of an image of the collection nor a file"
+        )
+    if encoder is None:
+        raise UsageError(f"{path} is not in the collection: name the encoder that made the vectors")
+    if not view.size:
+        raise UsageError("the collection has no pixels: how large a file is to be is unknown")
+    if isinstance(encoder, str | Path):
+        encoder = load_encoder(encoder, engine=choose_engine(device))
+    _check_there(view, embedding)
+    check_same_space(view, embedding, encoder)
+    picture = read_picture(path, view.size)
+    vector: Vectors = _unit(encoder.encode_images(picture.pixels[None]))[0]
+    return vector
+
+
+def _row_of(collection: "Collection", image: str) -> "Collection | None":
+    """Return the view of one image, or None if the collection has none of this id."""
+    quoted = image.replace("'", "''")
+    view = collection.where(f"image_id = '{quoted}'")
+    return view if len(view) else None
+
+
+def _others(view: "Collection", image: "Collection", *, same_patient: bool) -> "Collection":
+    """Return what may be found for an image of the collection."""
+    facts = image.table(["image_id", "patient_id"]).row(0, named=True)
+    name = "image_id" if same_patient or facts["patient_id"] is None else "patient_id"
+    quoted = facts[name].replace("'", "''")
+    left = view.where(f"{name} IS NULL OR {name} <> '{quoted}'")
+    if not len(left):
+        raise UsageError(
+            "no image is left to be found once the query "
+            + ("is left out" if same_patient else "and its patient are left out")
+        )
+    return left
+
+
+def _check_there(view: "Collection", embedding: str) -> None:
+    """Say what is missing before anything is encoded."""
+    if missing := len(view) - view.count_vectors(embedding):
+        from hilum.collection.vectors import incomplete
+
+        raise CollectionError(incomplete(embedding, missing, len(view)))
+
+
+def check_same_space(
+    collection: "Collection", embedding: str, encoder: "Encoder | PairEncoder"
+) -> None:
+    """Raise UsageError unless this encoder, or the image side of this pair, made an embedding."""
+    info = collection.embeddings.get(embedding)
+    if info is not None and info.fingerprint != encoder.fingerprint:
+        raise UsageError(
+            f"embedding {embedding!r} was made by {info.encoder} (fingerprint "
+            f"{info.fingerprint[:12]}), not by this encoder, {encoder.spec.architecture} "
+            f"({encoder.fingerprint[:12]}): query and images would lie in different spaces. Make "
+            "one with: hilum embed, with the same encoder"
+        )
+
+
+def _directions(batches: Batches) -> Iterator[tuple[list[str], Vectors]]:
+    for ids, vectors in batches:
+        yield list(ids), _unit(vectors)
+
+
+def _unit(vectors: NDArray[np.float32]) -> Vectors:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions: Vectors = vectors / np.maximum(lengths, LEAST)
+    return directions
