@@ -185,6 +185,25 @@ def test_an_impression_of_another_study_than_the_images_is_refused(tmp_path: Pat
         import_chexzero(tmp_path, tmp_path / "c")
 
 
+def test_impressions_that_are_not_those_of_the_table_beside_them_are_refused(
+    collection: Collection, tmp_path: Path
+) -> None:
+    """A file whose rows moved, or whose words changed, is never read past."""
+    folder = export_chexzero(collection, tmp_path / "chexzero")
+    path = folder / "impressions.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[2], lines[1], *lines[3:]]) + "\n")
+    message = (
+        r"impressions\.csv: 2 of 24 impressions are not those of table\.csv, the first in row 1, "
+        r"image '[^']+': keep the file that is right and take the other away$"
+    )
+    with pytest.raises(TableError, match=message):
+        import_chexzero(folder, tmp_path / "back")
+    (folder / "table.csv").unlink()
+    frame = import_chexzero(folder, tmp_path / "alone").collection.table()
+    assert frame["report_impression"][1] == 'Impression, "0"'
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     [

@@ -138,8 +138,12 @@ def _listing(folder: Path, images: list[str]) -> Listing:
         ids = [place.image if place else path for place, path in zip(places, images, strict=True)]
         frame = frame.with_columns(image_id=pl.Series(ids, dtype=pl.String))
     texts = folder / "impressions.csv"
-    if texts.exists() and "report_impression" not in frame.columns:
-        frame = frame.with_columns(report_impression=_impressions(texts, images))
+    if texts.exists():
+        found = _impressions(texts, images)
+        if "report_impression" in frame.columns:
+            _refuse_other_words(texts, found, frame)
+        else:
+            frame = frame.with_columns(report_impression=found)
     return as_listing(frame, "chexzero", folder)
 
 
@@ -167,6 +171,19 @@ def _refuse_other_studies(path: Path, reports: pl.Series, images: list[str]) -> 
                 f"{path}: row {number}: expected the report {place.study}.txt of the image in the "
                 f"same row of cxr_paths.csv, got {report}; the two files do not belong together"
             )
+
+
+def _refuse_other_words(path: Path, texts: pl.Series, table: pl.DataFrame) -> None:
+    """Raise where a line and the table do not say the same: one of the two was changed."""
+    known = table["report_impression"].str.strip_chars().replace({NO_IMPRESSION: None, "": None})
+    other = texts.ne_missing(known)
+    if other.any():
+        row = int(other.arg_true()[0])
+        raise TableError(
+            f"{path}: {int(other.sum())} of {len(texts)} impressions are not those of table.csv, "
+            f"the first in row {row + 1}, image {table['image_id'][row]!r}: keep the file that is "
+            "right and take the other away"
+        )
 
 
 @contextmanager
