@@ -343,6 +343,10 @@ def test_the_zeroshot_measure_is_the_mean_auroc_by_hilum_s_prompts(
     known = np.isin(values[:, 0], (0, 1))
     expected = [auroc(scores[known, 0], values[known, 0] == 1), auroc(scores[:, 1], values[:, 2])]
     assert measure() == pytest.approx(np.mean(expected))
+    rare = Table(val.ids(), ("Melanoma", "Nonsense"), values[:, [2, 2]])  # words for one of them
+    (mole,) = prompt_pairs(["Melanoma"])
+    one = pair_scores(pair.encode_images(val.pixels()), prompt_vectors([mole], pair.encode_texts))
+    assert zeroshot(pair, feed, rare)() == pytest.approx(auroc(one[:, 0], values[:, 2] == 1))
 
 
 def test_a_survey_counts_reports_and_names_their_tokens(train: Collection) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hilum.encoders import PairEncoder
 from hilum.errors import UsageError
 from hilum.evaluate import auroc
-from hilum.findings import FINDINGS
+from hilum.findings import VOCABULARY
 from hilum.prompts import pair_scores, prompt_pairs, prompt_vectors
 from hilum.tables import Table, label_values
 from hilum.training.duplicates import words
@@ -77,7 +77,7 @@ def zeroshot(pair: PairEncoder, feed: Feed, labels: Table) -> Measure:
     columns = [
         column
         for column, name in enumerate(labels.findings)
-        if name in FINDINGS and present[column] and absent[column]
+        if name in VOCABULARY and present[column] and absent[column]
     ]
     if not columns:
         raise UsageError(
