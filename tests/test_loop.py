@@ -24,6 +24,7 @@ from hilum.training.folder import open_run
 from hilum.training.loop import rows_of_step
 from hilum.training.moco import MocoSettings
 from hilum.training.schedule import learning_rate, make_optimiser
+from hilum.training.task import Group
 from reference_training import (
     RESUMED,
     SHARED,
@@ -111,6 +112,7 @@ def test_the_length_of_a_run_follows_from_epochs_and_batch() -> None:
         ({"steps": 3, "precision": "fp8"}, "precision 'fp8' is not known; choose from auto, bf16"),
         ({"steps": 3, "lr": math.nan}, "lr cannot be nan"),
         ({"steps": 3, "seed": -1}, "seed cannot be -1"),
+        ({"steps": 3, "ema": 1.0}, r"ema must be at least 0 and below 1; got 1\.0"),
         ({"steps": 3, "warm_up": 5.0}, r"shares of the run, 0 to 1; got 5\.0"),
     ],
 )
@@ -132,7 +134,7 @@ def test_too_few_images_and_unequal_shares_are_refused() -> None:
     ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
 )
 def test_the_optimiser_is_the_one_named(name: Any, kind: type) -> None:
-    made = make_optimiser(nn.Linear(2, 2), TrainSettings(steps=1, optimiser=name, weight_decay=0.3))
+    made = make_optimiser(Line(), TrainSettings(steps=1, optimiser=name, weight_decay=0.3))
     assert type(made) is kind
     assert made.param_groups[0]["weight_decay"] == 0.3
 
@@ -269,6 +271,117 @@ def test_a_run_stops_when_it_has_waited_long_enough(tmp_path: Path) -> None:
 def test_a_measure_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="the measure after step 6 is nan"):
         run_line(tmp_path / "run", measure=lambda: math.nan)
+
+
+# ------------------------------------------------------------------ groups and averages
+
+
+class TwoRates(Line):
+    """Two weights, of which the second learns at half the rate and without decay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Parameter(torch.tensor(1.0))
+
+    def groups(self) -> list[Group]:
+        return [Group([self.weight]), Group([self.other], factor=0.5, decay=False)]
+
+    def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.weight + self.other + 0 * batch.sum(), {}
+
+
+def test_groups_learn_at_rates_of_their_own(tmp_path: Path) -> None:
+    task = TwoRates()
+    plan = replace(PLAIN, steps=1, lr=0.25, weight_decay=1.0)
+    train(task, plan, tmp_path / "run", engine=slow_processor())
+    assert task.value == pytest.approx(-0.25)  # it was 0: a decay takes nothing from it
+    assert task.other.item() == pytest.approx(1 - 0.125)
+    made = make_optimiser(task, plan)
+    assert [group["weight_decay"] for group in made.param_groups] == [1.0, 0.0]
+
+
+AVERAGED = replace(PLAIN, ema=0.5)
+
+
+def test_the_average_of_weights_is_measured_kept_and_left(tmp_path: Path) -> None:
+    """Followed by hand: the share kept is at most (1 + t) / (10 + t)."""
+    weights: list[float] = []
+
+    class Tells(Line):
+        def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+            if self.training:
+                weights.append(self.value)
+            return super().forward(batch)
+
+    task = Tells()
+    scores = Scores(task, [0.5, 0.9, 0.7])
+    train(task, replace(AVERAGED, evaluate_every=2), tmp_path / "a", engine=slow_processor(),
+          measure=scores)  # fmt: skip
+    plain = Tells()
+    train(plain, replace(AVERAGED, steps=6), tmp_path / "b", engine=slow_processor())
+    mean, means = 0.0, []
+    for step, weight in enumerate(weights[1:6]):
+        kept = min(0.5, (1 + step) / (10 + step))
+        mean = kept * mean + (1 - kept) * weight
+        means.append(mean)
+    assert scores.weights[:2] == pytest.approx([means[1], means[3]], rel=1e-5)
+    assert task.value == scores.weights[1]
+    assert plain.value == pytest.approx(scores.weights[2], rel=1e-6)
+
+
+def test_an_average_is_taken_up_again(tmp_path: Path) -> None:
+    whole, stopped = Line(), Line()
+    train(whole, AVERAGED, tmp_path / "whole", engine=slow_processor())
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, AVERAGED, tmp_path / "stopped", engine=slow_processor(), progress=stop)
+    again = Line()
+    train(again, AVERAGED, tmp_path / "stopped", engine=slow_processor())
+    assert again.value == whole.value != run_line(tmp_path / "plain").value
+    ours, theirs = checkpoint_of(tmp_path / "stopped"), checkpoint_of(tmp_path / "whole")
+    assert ours.keys() == theirs.keys() >= {"average.weight"}
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_runs_without_an_average_say_nothing_of_it(tmp_path: Path) -> None:
+    run_line(tmp_path / "run")
+    asked = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert "ema" not in asked["train"]
+
+
+def test_an_earlier_stage_is_done_once_and_in_the_folder_of_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    calls = []
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    def two_stages(**options: Any) -> Line:
+        task = Line()
+
+        def before() -> None:
+            calls.append(task.value)
+            train(task, PLAIN, run / "first", engine=slow_processor())
+
+        train(task, replace(PLAIN, steps=4, lr=0.1, seed=3), run, before=before,
+              engine=slow_processor(), **options)  # fmt: skip
+        return task
+
+    with pytest.raises(KeyboardInterrupt):
+        two_stages(progress=stop)
+    made = two_stages()
+    first = run_line(tmp_path / "alone")
+    assert calls == [0]  # the second call found a checkpoint of the second stage
+    assert checkpoint_of(run / "first")["task.weight"].item() == first.value
+    by_hand = Line(first.value)
+    train(by_hand, replace(PLAIN, steps=4, lr=0.1, seed=3), tmp_path / "by hand",
+          engine=slow_processor())  # fmt: skip
+    assert made.value == by_hand.value
 
 
 # ------------------------------------------------------------------ stop and go on

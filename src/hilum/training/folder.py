@@ -86,6 +86,10 @@ class RunFolder:
         assert isinstance(notes, dict)
         return step, tensors, notes
 
+    def begun(self) -> bool:
+        """Say whether there is a checkpoint to continue from."""
+        return (self.path / CHECKPOINT).exists()
+
     def begin_log(self, step: int) -> None:
         """Cut the log back to its first `step` steps."""
         if not self.writes:

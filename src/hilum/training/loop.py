@@ -9,6 +9,7 @@ the same weights, bit for bit on a CPU, as one that was not.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from hilum.encoders.device import Engine, choose_engine, own_random_numbers
 from hilum.errors import RunError
 from hilum.progress import Progress, silent
+from hilum.training.average import Average
 from hilum.training.feed import read_ahead
 from hilum.training.folder import RunFolder, load_optimiser, open_run, optimiser_tensors
 from hilum.training.kept import Keeper, Kept, entered, path_of, prune
@@ -67,6 +69,7 @@ def train(
     engine: Engine | None = None,
     measure: Measure | None = None,
     keeper: Keeper | None = None,
+    before: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a task, or take up its run where it was left; a finished run is not repeated.
@@ -74,8 +77,8 @@ def train(
     Parameters
     ----------
     task
-        What to learn. It ends with the last weights, or with the best where there is a
-        `measure`.
+        What to learn. It ends with the last weights (their average, with `settings.ema`), or
+        with the best where there is a `measure`.
     run
         A folder, new or of the same run.
     about
@@ -85,6 +88,9 @@ def train(
         Evaluates the task (in evaluation mode); higher is better. Called in one process only.
     keeper
         Writes the best weights, `settings.keep` of them; those of the whole task if not given.
+    before
+        Called in every process before the first step, not when a run goes on: an earlier stage
+        that leaves its weights in the task. It may train a run of its own in a folder of this.
 
     Returns
     -------
@@ -100,7 +106,7 @@ def train(
     with joined(engine.device) as here:
         total = settings.total_steps(task.examples, here.world)
         asked = {
-            "train": asdict(settings),
+            "train": settings.as_dict(),
             "precision": engine.precision,
             "examples": task.examples,
             "processes": here.world,
@@ -109,33 +115,57 @@ def train(
         with open_run(run, asked, FREE, writes=here.first) as folder:
             wait_for_all()
             task.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
+            if before is not None and not folder.begun():
+                before()
             optimiser = make_optimiser(task, settings)
-            state = _restore(folder, task, optimiser)
+            average = Average(task, settings.ema) if settings.ema else None
+            held = _Held(task, optimiser, average)
+            state = _restore(folder, held)
             if folder.metrics() is None:
                 folder.begin_log(state.step)
-                job = _Job(task, optimiser, settings, engine, here, folder, total, keeper)
+                job = _Job(held, settings, engine, here, folder, total, keeper)
                 _steps(job, state, measure, (here.first and progress) or silent)
                 folder.finish(_metrics(job, state) if here.first else {})
             wait_for_all()
             if here.world > 1:  # batch statistics differ between processes: keep those saved
-                _restore(folder, task, optimiser)
+                _restore(folder, held)
             if state.kept:
                 keeper.load(folder, state.kept[0])
+            elif average is not None:
+                average.give(task)
             return folder.metrics() or {}
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a checkpoint holds beside the state."""
+
+    task: Task
+    optimiser: torch.optim.Optimizer
+    average: Average | None
+
+    def tensors(self) -> dict[str, Tensor]:
+        own = {f"task.{name}": tensor for name, tensor in self.task.state_dict().items()}
+        averaged = self.average.tensors if self.average is not None else {}
+        own |= {f"average.{name}": tensor for name, tensor in averaged.items()}
+        return own | optimiser_tensors(self.optimiser)
 
 
 @dataclass(frozen=True)
 class _Job:
     """What stays the same from step to step."""
 
-    task: Task
-    optimiser: torch.optim.Optimizer
+    held: _Held
     settings: TrainSettings
     engine: Engine
     here: Ranks
     folder: RunFolder
     total: int
     keeper: Keeper
+
+    @property
+    def task(self) -> Task:
+        return self.held.task
 
     def due(self, step: int, every: int) -> bool:
         return step == self.total or (every > 0 and step % every == 0)
@@ -154,7 +184,7 @@ def _steps(job: _Job, state: State, measure: Measure | None, progress: Progress)
         seed = _seed_of_step(job, step)
         with own_random_numbers(seed, job.engine.device), job.engine.autocast():
             loss, numbers = model(batch)
-        _update(job, loss, rate)
+        _update(job, loss, rate, step)
 
         state.step = step + 1
         log.add(state.step, rate, {"loss": loss.detach(), **numbers})
@@ -165,20 +195,23 @@ def _steps(job: _Job, state: State, measure: Measure | None, progress: Progress)
             log.write()
         if stop or job.due(state.step, settings.checkpoint_every):
             log.write()  # first: a loss that is not a number must never be checkpointed
-            job.folder.save(state.step, _tensors(job.task, job.optimiser), asdict(state))
+            job.folder.save(state.step, job.held.tensors(), asdict(state))
             prune(job.folder, state.kept)
         if stop:
             return
 
 
-def _update(job: _Job, loss: Tensor, rate: float) -> None:
-    for group in job.optimiser.param_groups:
-        group["lr"] = rate
-    job.optimiser.zero_grad()
+def _update(job: _Job, loss: Tensor, rate: float, step: int) -> None:
+    optimiser, average = job.held.optimiser, job.held.average
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["factor"]
+    optimiser.zero_grad()
     torch.autograd.backward(loss)
     if job.settings.clip:
         nn.utils.clip_grad_norm_(job.task.parameters(), job.settings.clip)
-    job.optimiser.step()
+    optimiser.step()
+    if average is not None:
+        average.follow(job.task, step)
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> NDArray[np.int64]:
@@ -214,13 +247,15 @@ def _seed_of_step(job: _Job, step: int) -> int:
 def _evaluate(job: _Job, measure: Measure, state: State) -> float:
     """Measure the task, and keep its weights if they are among the best so far."""
     job.task.eval()
-    value = from_first(measure() if job.here.first else 0.0)
-    if not math.isfinite(value):
-        raise RunError(f"{job.folder.path}: the measure after step {state.step} is {value}")
-    now = Kept(state.step, value)
-    state.kept = entered(state.kept, now, job.settings.keep)
-    if now in state.kept:
-        job.keeper.write(job.folder, now)
+    average = job.held.average
+    with average.lent(job.task) if average is not None else nullcontext():
+        value = from_first(measure() if job.here.first else 0.0)
+        if not math.isfinite(value):
+            raise RunError(f"{job.folder.path}: the measure after step {state.step} is {value}")
+        now = Kept(state.step, value)
+        state.kept = entered(state.kept, now, job.settings.keep)
+        if now in state.kept:
+            job.keeper.write(job.folder, now)
     if state.best is not None and value <= state.best:
         state.waited += 1
     else:
@@ -229,22 +264,21 @@ def _evaluate(job: _Job, measure: Measure, state: State) -> float:
     return value
 
 
-def _tensors(task: Task, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    own = {f"task.{name}": tensor for name, tensor in task.state_dict().items()}
-    return own | optimiser_tensors(optimiser)
-
-
-def _restore(folder: RunFolder, task: Task, optimiser: torch.optim.Optimizer) -> State:
+def _restore(folder: RunFolder, held: _Held) -> State:
     saved = folder.load()
     if saved is None:
         return State()
     _, tensors, notes = saved
-    task.load_state_dict(
-        {k.removeprefix("task."): v for k, v in tensors.items() if k.startswith("task.")}
-    )
-    load_optimiser(optimiser, tensors)
+    held.task.load_state_dict(_starting(tensors, "task."))
+    if held.average is not None:
+        held.average.load(_starting(tensors, "average."))
+    load_optimiser(held.optimiser, tensors)
     kept = [Kept(*one) for one in notes.pop("kept", [])]  # a list of lists in JSON
     return State(**notes, kept=kept)
+
+
+def _starting(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _metrics(job: _Job, state: State) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -80,6 +81,27 @@ def gather_own(part: Tensor) -> Tensor:
         own.register_hook(lambda gradient: gradient * here.world)  # type: ignore[no-untyped-call]
     before, after = everyone[: here.rank * len(part)], everyone[(here.rank + 1) * len(part) :]
     return torch.cat([before, own, after])
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Return the sum of every process's `values`, with a gradient through every summand."""
+    return _Sum.apply(values) if ranks().world > 1 else values  # type: ignore[no-untyped-call]
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes; a summand's gradient is the sum of what every process sends back."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:

@@ -1,14 +1,14 @@
 """How long to train, and how fast: the settings every task shares."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
 
 from hilum.encoders.device import PRECISIONS, Precision
 from hilum.errors import UsageError
+from hilum.training.task import Task
 
 Optimiser = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -54,6 +54,10 @@ class TrainSettings:
         Stop after so many evaluations in a row without a new best; 0 is never.
     keep
         How many of the best weights so far are kept, where there is a measure.
+    ema
+        Share of the average of weights that is carried over a step: 0 is no average. Where there
+        is one it is what is measured, kept and left at the end. It starts fast: after step t the
+        share is at most (1 + t) / (10 + t).
     """
 
     steps: int = 0
@@ -74,6 +78,7 @@ class TrainSettings:
     evaluate_every: int = 0
     patience: int = 0
     keep: int = 1
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.steps > 0) == (self.epochs > 0):
@@ -98,11 +103,20 @@ class TrainSettings:
         for name in ("lr", "min_lr", "weight_decay", "clip", "evaluate_every", "patience", "seed"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{name} cannot be {getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema must be at least 0 and below 1; got {self.ema}")
         for share in (self.warm_up, *self.milestones):
             if not 0 <= share <= 1:
                 raise UsageError(
                     f"warm_up and milestones are shares of the run, 0 to 1; got {share}"
                 )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types.
+
+        No average is left out: runs that were started before there was one still go on.
+        """
+        return {key: value for key, value in asdict(self).items() if key != "ema" or value}
 
     def total_steps(self, examples: int, processes: int = 1) -> int:
         """Return the length of the run in steps.
@@ -139,11 +153,17 @@ def learning_rate(settings: TrainSettings, step: int, total: int) -> float:
     return settings.min_lr + span * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def make_optimiser(module: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Make the optimiser over the module's trainable weights."""
-    weights = [p for p in module.parameters() if p.requires_grad]
-    decay = settings.weight_decay
+def make_optimiser(task: Task, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Make the optimiser over the task's trainable weights, in the groups that it names."""
+    groups = [
+        {
+            "params": group.weights,
+            "weight_decay": settings.weight_decay if group.decay else 0.0,
+            "factor": group.factor,
+        }
+        for group in task.groups()
+    ]
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(weights, lr=settings.lr, momentum=0.9, weight_decay=decay)
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9)
     kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
-    return kind(weights, lr=settings.lr, weight_decay=decay)
+    return kind(groups, lr=settings.lr)

@@ -1,11 +1,31 @@
 """What the loop trains: a module whose call is its loss, and which knows its own examples."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Weights that learn alike.
+
+    Parameters
+    ----------
+    weights
+        Which.
+    factor
+        What the learning rate is multiplied by.
+    decay
+        Whether weight decay reaches them.
+    """
+
+    weights: list[nn.Parameter]
+    factor: float = 1.0
+    decay: bool = True
 
 
 class Task(nn.Module, ABC):
@@ -41,3 +61,7 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean loss over the batch, and numbers to log (no dimensions) by name."""
+
+    def groups(self) -> list[Group]:
+        """Return the trainable weights by how they learn; all alike if not said otherwise."""
+        return [Group([weight for weight in self.parameters() if weight.requires_grad])]
