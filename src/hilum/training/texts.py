@@ -155,7 +155,7 @@ class Texts:
             named = [(part, code) for part, code in coded if code is not None]
             codes = np.array([code for _, code in named], np.int64)
             parts = tuple(part for part, _ in named)
-            self._known[text] = Passage(text.strip() if parts else "", parts, codes)
+            self._known[text] = Passage(text.strip(), parts, codes)
         return self._known[text]
 
 
