@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from hilum.collection import Collection
     from hilum.collection import open_collection as open  # noqa: A004
     from hilum.embed import embed
-    from hilum.encoders import Encoder, convert, load_encoder, save_encoder
+    from hilum.encoders import (
+        Classifier,
+        Encoder,
+        convert,
+        load_classifier,
+        load_encoder,
+        save_encoder,
+    )
     from hilum.errors import HilumError, ImageError
     from hilum.evaluate import Metrics, choose_thresholds, compare, evaluate, fit_calibration
     from hilum.findings import FINDINGS
@@ -37,10 +44,12 @@ if TYPE_CHECKING:
     from hilum.select import select
     from hilum.sources import read_source
     from hilum.tables import Table, read_table, write_table
-    from hilum.training import pretrain, pretrain_reports
+    from hilum.training import predict, pretrain, pretrain_reports
+    from hilum.training import train_supervised as train
     from hilum.zeroshot import zeroshot
 
 _WHERE = {  # name -> the module that holds it
+    "Classifier": "encoders",
     "FINDINGS": "findings",
     "Collection": "collection",
     "Encoder": "encoders",
@@ -59,8 +68,10 @@ _WHERE = {  # name -> the module that holds it
     "evaluation_page": "appraisal",
     "fit_calibration": "evaluate",
     "ingest": "ingest",
+    "load_classifier": "encoders",
     "load_encoder": "encoders",
     "open": "collection",
+    "predict": "training",
     "pretrain": "training",
     "pretrain_reports": "training",
     "read_picture": "images",
@@ -70,12 +81,16 @@ _WHERE = {  # name -> the module that holds it
     "retrieve": "retrieve",
     "save_encoder": "encoders",
     "select": "select",
+    "train": "training",
     "write_hospital": "phantom",
     "write_table": "tables",
     "zeroshot": "zeroshot",
 }
 
+_THERE = {"open": "open_collection", "train": "train_supervised"}  # what some are called there
+
 __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
+    "Classifier",
     "Collection",
     "Encoder",
     "FINDINGS",
@@ -99,6 +114,9 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "embed",
     "select",
     "classify",
+    "train",
+    "predict",
+    "load_classifier",
     "zeroshot",
     "retrieve",
     "choose_thresholds",
@@ -115,7 +133,7 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'hilum' has no attribute {name!r}")
     module = import_module(f"hilum.{_WHERE[name]}")
-    return getattr(module, "open_collection" if name == "open" else name)
+    return getattr(module, _THERE.get(name, name))
 
 
 def __dir__() -> list[str]:
