@@ -27,6 +27,7 @@ from hilum.encoders.image import (
 )
 from hilum.encoders.tensors import digest
 from hilum.errors import UsageError
+from hilum.findings import Policy
 
 IMAGE: Final = "image"
 LOOKS: Final = (1, 5)
@@ -68,7 +69,7 @@ class ClassifierSpec:
     features: tuple[str, ...] = ()
     groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     past: tuple[str, ...] = ()
-    policy: str = "ignore"
+    policy: Policy = "ignore"
     head: HeadSettings = field(default_factory=HeadSettings)
     missing: float = 0.0
     looks: int = 1
@@ -253,13 +254,18 @@ class Classifier:
             Over how many looks it is averaged, as in the spec if not given.
         """
         rows = self._check(pixels, features)
+        with torch.inference_mode():
+            return self.look(torch.from_numpy(pixels), rows, looks).cpu().numpy()
+
+    def look(
+        self, pixels: Tensor, features: Tensor | None = None, looks: int | None = None
+    ) -> Tensor:
+        """Map (n, side, side) uint8 on any device to scores (n, findings), averaged over looks."""
         looks = self.spec.looks if looks is None else looks
         if looks not in LOOKS:
             raise UsageError(f"looks at an image are 1 or 5; got {looks}")
-        with torch.inference_mode():
-            views = corners(torch.from_numpy(pixels)) if looks > 1 else [torch.from_numpy(pixels)]
-            found = [self.see(view, rows).sigmoid() for view in views]
-            return torch.stack(found).mean(dim=0).cpu().numpy()
+        views = corners(pixels) if looks > 1 else [pixels]
+        return torch.stack([self.see(view, features).sigmoid() for view in views]).mean(dim=0)
 
     def see(self, pixels: Tensor, features: Tensor | None = None) -> Tensor:
         """Map (n, side, side) uint8 on any device to (n, findings) float32 logits on its own."""

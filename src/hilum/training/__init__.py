@@ -1,22 +1,29 @@
 """Training: one loop, the tasks it runs, and the data it runs on."""
 
 from hilum.training.loop import train
+from hilum.training.prediction import predict
 from hilum.training.pretraining import pretrain, pretrain_pixels
 from hilum.training.recipes import RECIPES, MocoRecipe
 from hilum.training.report_recipes import REPORT_RECIPES, ReportRecipe
 from hilum.training.reports import pretrain_reports
 from hilum.training.schedule import TrainSettings
+from hilum.training.supervised import train_supervised
+from hilum.training.supervised_recipes import SUPERVISED_RECIPES, SupervisedRecipe
 from hilum.training.task import Task
 
 __all__ = [
     "RECIPES",
     "REPORT_RECIPES",
+    "SUPERVISED_RECIPES",
     "MocoRecipe",
     "ReportRecipe",
+    "SupervisedRecipe",
     "Task",
     "TrainSettings",
+    "predict",
     "pretrain",
     "pretrain_pixels",
     "pretrain_reports",
     "train",
+    "train_supervised",
 ]
