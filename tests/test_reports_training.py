@@ -199,7 +199,7 @@ def test_images_without_what_is_drawn_are_left_out_or_refused(
     assert list(found.rows) == [row for row in range(18) if row not in (3, 4)]
     only = train.where("image_id = 'i04' OR image_id = 'i03'")
     with pytest.raises(UsageError, match=r"none of the 2 images has what is .*\(impression\), 1 h"):
-        pretrain_reports(only, tmp_path / "run", scattered=0, impression=1, **TINY)
+        pretrain_reports(only, tmp_path / "run", scattered=0, whole=0, **TINY)
     with pytest.raises(UsageError, match="there are no images to learn from; check the condition"):
         pretrain_reports(train.where("visit = 9"), tmp_path / "run", **TINY)
     with pytest.raises(UsageError, match="17 images do not fill one batch of 32"):

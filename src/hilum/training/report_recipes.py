@@ -99,14 +99,16 @@ REPORT_RECIPES: Final[dict[str, ReportRecipe]] = {
             name="reports-small",
             about=(
                 "For a laptop: a ResNet-10 at 96 px beside a text tower of two layers, under ten "
-                "minutes on two cores. Command: hilum pretrain report COLLECTION RUN. Sentences, "
-                "not whole reports, are what it learns from. A loss that stays at ln(batch) has "
-                "learnt nothing. What it gives: docs/choices.md."
+                "minutes on two cores. Command: hilum pretrain report COLLECTION RUN. Four texts "
+                "for one look at an image: mostly a sentence or two, which is how findings are "
+                "asked for. A loss that stays at ln(2 x batch) has learnt nothing. What it gives: "
+                "docs/choices.md."
             ),
-            words=TextSettings(scattered=1.0),
+            matching=ContrastSettings(texts=4),
+            words=TextSettings(scattered=2.0, impression=1.0, whole=1.0, most=2),
             view=ViewSettings(crop=(0.8, 1.0), rotate=5, brightness=0.1, contrast=0.2, gamma=1.3,
                               tone=0.8, noise=0.02),
-            train=TrainSettings(steps=1200, batch=64, lr=1e-3, warm_up=0.05, optimiser="adamw",
+            train=TrainSettings(steps=800, batch=64, lr=1e-3, warm_up=0.05, optimiser="adamw",
                                 weight_decay=1e-2, clip=5.0, evaluate_every=200),
         ),
         ReportRecipe(
