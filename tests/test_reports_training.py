@@ -392,15 +392,29 @@ def test_the_command_trains_and_says_what_came_out(
     assert "1 images left out: nothing to learn from in their reports" in said.err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--where", "visit = 9"], 2, "there are no images to learn from"),
+        (["--where", "image_id = 'i00'"], 2, "all 1 reports have the same words, so there is not"),
+        (["--where", "image_id IN ('i03', 'i04')", "--set=scattered=0", "--set=whole=0"], 2,
+         "none of the 2 images has what is to be drawn from its report (impression), 1 have anoth"),
+        (["--validation", "visit = 9"], 2, "there are no validation images"),
+        (["--validation", "split = 'train'"], 1, "9 patients have images for training and for val"),
+        (["--init", "nowhere.safetensors"], 1, "nowhere.safetensors: there is no such file"),
+        (["--set=texts=0"], 2, "an image gets at least 1 text in a step; got texts=0"),
+        (["--recipe", "clip"], 2, "'clip' is not a recipe; choose from reports-small, chexzero"),
+    ],
+)  # fmt: skip
 def test_the_command_refuses_in_one_line(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], words: list[str], code: int, message: str,
 ) -> None:  # fmt: skip
-    code = run_command(
-        monkeypatch, collection.uri, str(tmp_path / "r"), "--where", "visit = 9", "--steps", "1",
-        *SETTINGS,
-    )  # fmt: skip
+    run = tmp_path / "r"
+    found = run_command(monkeypatch, collection.uri, str(run), "--steps", "1", *SETTINGS, *words)
     said = capsys.readouterr()
-    assert code == 2
-    assert "there are no images to learn from" in said.err
+    errors = [line for line in said.err.splitlines() if line.startswith("Error")]
+    assert (found, len(errors)) == (code, 1), said.err
+    assert message in said.err
     assert not said.out
+    assert not run.exists()
