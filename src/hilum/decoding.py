@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from hilum.images import Resize
+    from hilum.images import Channels, Resize
 
 
 @dataclass(frozen=True)
 class Task:
-    """One file to decode, at a size, by a way of resizing."""
+    """One file to decode, at a size, by a way of resizing, grey (1 channel) or in colour (3)."""
 
     path: Path
     size: int
     resize: "Resize"
+    channels: "Channels" = 1
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,17 @@ def decode(task: Task) -> Decoded:
     One thread: the work is parallel over files.
     """
     cv2.setNumThreads(1)
-    picture = read_picture(task.path, task.size, resize=task.resize)
+    picture = read_picture(task.path, task.size, resize=task.resize, channels=task.channels)
     return Decoded(pack(picture.pixels), picture.geometry, picture.sha256, picture.file_bytes)
 
 
 def pack(pixels: "NDArray[np.uint8]") -> bytes:
-    """Turn pixels, (height, width) uint8, into the differences between rows, modulo 256."""
+    """Turn pixels into the differences between their rows, modulo 256.
+
+    Parameters
+    ----------
+    pixels : (height, width) or (height, width, 3) uint8
+    """
     rows = pixels.copy()
     rows[1:] -= pixels[:-1]
     return rows.tobytes()
@@ -64,8 +70,8 @@ def unpack(packed: "Sequence[memoryview]", images: "NDArray[np.uint8]") -> None:
     Parameters
     ----------
     packed : (n,)
-        size × size bytes each.
-    images : (n, size, size)
+        size × size bytes each, three times as many in colour.
+    images : (n, size, size) or (n, size, size, 3)
         Where the pixels go.
     """
     for image, data in zip(images, packed, strict=True):

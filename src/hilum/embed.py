@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hilum.encoders.image import check_pixels
+from hilum.encoders.image import check_channels, check_pixels
 from hilum.encoders.references import load_encoder
 from hilum.encoders.weights import AnyEncoder
 from hilum.errors import UsageError
@@ -61,6 +61,8 @@ def embed(
         If another encoder has the name, or the collection has no pixels.
     WeightsError
         If there is no such encoder.
+    UsageError
+        If the images have colour and the encoder one channel.
     """
     from hilum.collection.vectors import EmbeddingInfo
 
@@ -68,6 +70,7 @@ def embed(
         raise UsageError(f"the batch size must be at least 1; got {batch_size}")
     if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder)
+    check_channels(collection.settings.channels, encoder.spec.channels)
     info = EmbeddingInfo(
         dim=encoder.spec.dim,
         fingerprint=encoder.fingerprint,
@@ -95,7 +98,7 @@ def embed_pixels(
     batch_size: int = 64,
     progress: Progress | None = None,
 ) -> Vectors:
-    """Return one vector per image of an array: (n, side, side) uint8 to (n, dim) float32.
+    """Return one vector per image of an array: (n, side, side[, 3]) uint8 to (n, dim) float32.
 
     Raises
     ------

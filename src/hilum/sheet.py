@@ -60,15 +60,17 @@ def contact_sheet(
 
 
 def _page(pixels: NDArray[np.uint8], first: int) -> Image.Image:
-    """Draw images (n, size, size) in rows, each under its rank, counted from `first`."""
+    """Draw images (n, size, size[, 3]) in rows, each under its rank, counted from `first`."""
     columns = min(COLUMNS, len(pixels))
     lines = -(-len(pixels) // columns)
     across, down = SIDE + _GAP, SIDE + _STRIP + _GAP
-    page = Image.new("L", (columns * across + _GAP, lines * down + _GAP), _PAPER)
+    grey = pixels.ndim == 3
+    paper, ink = (_PAPER, _INK) if grey else ((_PAPER,) * 3, (_INK,) * 3)
+    page = Image.new("L" if grey else "RGB", (columns * across + _GAP, lines * down + _GAP), paper)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=_STRIP - 6)
     for at, image in enumerate(pixels):
         left, top = _GAP + at % columns * across, _GAP + at // columns * down
-        draw.text((left, top + 1), str(first + at), fill=_INK, font=font)
+        draw.text((left, top + 1), str(first + at), fill=ink, font=font)
         film = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
         page.paste(film, (left, top + _STRIP))
     return page

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from hilum.cli.console import emit, note, progress_bar
 if TYPE_CHECKING:
     from hilum.ingest import IngestReport
 
+_CHANNELS: Final[dict[str | None, Literal[1, 3] | None]] = {None: None, "1": 1, "3": 3}
 QUARANTINED = 3
 """Exit status: finished, but some files are in quarantine."""
 
@@ -28,6 +29,10 @@ Layout = Annotated[
 ]
 Size = Annotated[int | None, typer.Option(help="Side of the images.", show_default="320")]
 How = Annotated[Literal["area", "chexzero"] | None, typer.Option(help="How to resize: area.")]
+Channels = Annotated[
+    Literal["1", "3"] | None,
+    typer.Option(help="1 grey, 3 colour; as the layout has them."),
+]
 NoPixels = Annotated[bool, typer.Option("--no-pixels", help="Bring in the table alone.")]
 Name = Annotated[str | None, typer.Option(help="Of this source; the folder's name.")]
 Prefix = Annotated[str, typer.Option(help="Put before this source's ids.")]
@@ -85,6 +90,7 @@ def ingest(
     layout: Layout,
     size: Size = None,
     resize: How = None,
+    channels: Channels = None,
     no_pixels: NoPixels = False,
     name: Name = None,
     prefix: Prefix = "",
@@ -130,7 +136,8 @@ def ingest(
     )  # fmt: skip
     with progress_bar("ingest") as progress:
         report = run(
-            source, collection, layout=layout, size=size, resize=resize, pixels=not no_pixels,
+            source, collection, layout=layout, size=size, resize=resize,
+            channels=_CHANNELS[channels], pixels=not no_pixels,
             options=replace(options, progress=progress), name=name, prefix=prefix,
             fractions=_numbers(fractions), seed=seed, workers=workers, batch_rows=batch_rows,
             limits=Limits(seconds=timeout), progress=progress,

@@ -116,7 +116,7 @@ class Settings:
     format
         Version of this layout.
     channels
-        1: grey.
+        1: grey. 3: red, green and blue.
     """
 
     findings: tuple[str, ...]
@@ -128,6 +128,16 @@ class Settings:
     unfinished_since: int | None = None
     format: int = FORMAT
     channels: int = 1
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Of one stored image: (size, size), or (size, size, 3) in colour."""
+        return (self.size, self.size) if self.channels == 1 else (self.size, self.size, 3)
+
+    @property
+    def image_bytes(self) -> int:
+        """Of one stored image, unpacked."""
+        return self.size**2 * self.channels
 
     def source(self, name: str) -> SourceEntry | None:
         """Return the source of this name, if there is one."""
@@ -300,7 +310,7 @@ def writer(uri: str) -> Iterator[None]:
 
 def compact(dataset: "lance.LanceDataset", settings: Settings) -> None:
     """Merge the many small files of an ingest, in order, and drop columns nobody refers to."""
-    image = max(1, settings.size) ** 2
+    image = max(1, settings.image_bytes)
     dataset.optimize.compact_files(
         target_rows_per_fragment=max(1024, min(1 << 20, FRAGMENT_BYTES // image)),
         batch_size=max(16, min(8192, (64 << 20) // image)),

@@ -24,7 +24,8 @@ def summarise(collection: Collection) -> dict[str, Any]:
     (``unknown`` where null); ``age`` in years; ``visits``; ``findings``: per finding and split (and
     ``all``) the images that are present, absent, uncertain and unknown; ``boxes`` per finding;
     ``reports``; ``readers``: images that each read, where several did; ``embeddings``;
-    ``quarantine`` by reason; ``sources``; ``storage`` in bytes; ``complete``: false while a source is coming in, or was interrupted.
+    ``quarantine`` by reason; ``sources``; ``storage`` in bytes; ``complete``: false while a source
+    is coming in, or was interrupted.
     """
     frame = collection.table()
     settings = collection.settings
@@ -34,6 +35,7 @@ def summarise(collection: Collection) -> dict[str, Any]:
         "complete": settings.unfinished_since is None,
         "size": settings.size,
         "resize": settings.resize,
+        "channels": settings.channels,
         "images": frame.height,
         "patients": frame["patient_id"].n_unique(),
         "studies": frame["study_id"].n_unique(),
@@ -142,7 +144,8 @@ def as_text(summary: Mapping[str, Any]) -> str:
 
 
 def _heading(s: Mapping[str, Any]) -> list[str]:
-    stored = f"{s['size']} × {s['size']} pixels ({s['resize']})" if s["size"] else "table only"
+    kind = "pixels" if s["channels"] == 1 else "pixels in colour"
+    stored = f"{s['size']} × {s['size']} {kind} ({s['resize']})" if s["size"] else "table only"
     age = s["age"]
     years = "unknown" if age["median"] is None else (
         f"{age['min']:.0f} to {age['max']:.0f}, median {age['median']:.0f}"

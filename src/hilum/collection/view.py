@@ -245,7 +245,7 @@ class Collection:
 
         Returns
         -------
-        (n, size, size) uint8
+        (n, size, size) uint8; (n, size, size, 3) of a collection in colour
 
         Raises
         ------
@@ -260,7 +260,7 @@ class Collection:
                 "ingest the source into a new collection without that option"
             )
         chosen = self._offsets if rows is None else self._offsets[np.asarray(rows, dtype=np.int64)]
-        images = np.empty((len(chosen), self.size, self.size), dtype=np.uint8)
+        images = np.empty((len(chosen), *self.settings.image_shape), dtype=np.uint8)
         step = _READ_AT_ONCE if store.is_local(self.uri) else _READ_AT_ONCE_FAR
         for start in range(0, len(chosen), step):
             part = chosen[start : start + step]

@@ -1,7 +1,7 @@
 """An image encoder: any timm backbone, what it expects of an image, and its fingerprint.
 
-A radiograph goes in as grey 8-bit pixels; one vector per image comes out, the backbone's pooled
-features (for a ResNet the mean over the last feature map). Size, normalisation and channels
+An image goes in as 8-bit pixels, grey or in colour; one vector per image comes out, the backbone's
+pooled features (for a ResNet the mean over the last feature map). Size, normalisation and channels
 travel with the weights as an `EncoderSpec`, so that an encoder cannot be fed the wrong thing.
 """
 
@@ -36,7 +36,7 @@ class EncoderSpec:
     size
         Height and width of its input in pixels.
     channels
-        1, or 3 equal ones.
+        1: grey. 3: colour; grey images are given to it as three equal channels.
     mean, std
         Per channel, of pixels scaled to 0...1.
     dim
@@ -134,8 +134,8 @@ class Encoder:
 
         Parameters
         ----------
-        pixels : (n, side, side) uint8
-            Square grey images of any side; other sides than `spec.size` are resized.
+        pixels : (n, side, side) or (n, side, side, 3) uint8
+            Square images of any side, grey or RGB; other sides than `spec.size` are resized.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class Encoder:
         Raises
         ------
         UsageError
-            If the array is not of this kind.
+            If the array is not of this kind, or has colour and the encoder one channel.
         """
         check_pixels(pixels)
         if not len(pixels):
@@ -153,7 +153,7 @@ class Encoder:
             return self.features(torch.from_numpy(pixels)).cpu().numpy()
 
     def features(self, pixels: Tensor) -> Tensor:
-        """Map (n, side, side) uint8 on any device to (n, dim) float32 on the encoder's."""
+        """Map (n, side, side[, 3]) uint8 on any device to (n, dim) float32 on the encoder's."""
         images = to_input(pixels.to(self.engine.device, non_blocking=True), self.spec)
         with self.engine.autocast():
             out: Tensor = self.module(images.contiguous(memory_format=self.engine.memory_format))
@@ -161,33 +161,55 @@ class Encoder:
 
 
 def check_pixels(pixels: NDArray[np.uint8]) -> None:
-    """Raise UsageError unless `pixels` is (n, side, side) uint8."""
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
+    """Raise UsageError unless `pixels` is (n, side, side) uint8, or (n, side, side, 3)."""
+    square = pixels.ndim in (3, 4) and pixels.shape[1] == pixels.shape[2]
+    if pixels.dtype != np.uint8 or not square or pixels.shape[3:] not in ((), (3,)):
         raise UsageError(
-            "expected grey images as uint8 of shape (n, side, side); "
+            "expected images as uint8 of shape (n, side, side), or (n, side, side, 3) in colour; "
             f"got {pixels.dtype} of shape {pixels.shape}"
         )
 
 
+def check_channels(channels: int, expected: int) -> None:
+    """Raise UsageError where images have colour and what is to look at them has one channel."""
+    if channels > expected:
+        raise UsageError(
+            f"the images have colour ({channels} channels) and this encoder sees grey (1); use "
+            "one with 3 (of a recipe --set channels=3), or ingest with --channels 1"
+        )
+
+
+def planes(pixels: Tensor) -> Tensor:
+    """Return (n, side, side) as (n, 1, side, side), and (n, side, side, 3) as (n, 3, ...)."""
+    return pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+
+
 def to_input(pixels: Tensor, spec: EncoderSpec) -> Tensor:
-    """Map (n, side, side) uint8 to the (n, channels, size, size) that `spec` asks for.
+    """Map (n, side, side[, 3]) uint8 to the (n, channels, size, size) that `spec` asks for.
 
     A resize is bilinear and antialiased, unless the spec says otherwise: each output pixel is
     the weighted mean of all input pixels that it covers, so shrinking does not alias.
     """
-    grey = pixels[:, None].float() / 255.0  # (n, 1, side, side)
-    if grey.shape[-1] != spec.size:
+    images = planes(pixels).float() / 255.0  # (n, 1 or 3, side, side)
+    if images.shape[-1] != spec.size:
         mode, smooth = ("bicubic", False) if spec.resize == "bicubic" else ("bilinear", True)
         shape = (spec.size, spec.size)
-        grey = functional.interpolate(grey, shape, mode=mode, antialias=smooth)
-    return normalise(grey, spec)
+        images = functional.interpolate(images, shape, mode=mode, antialias=smooth)
+    return normalise(images, spec)
 
 
-def normalise(grey: Tensor, spec: EncoderSpec) -> Tensor:
-    """Map (n, 1, h, w) grey of 0...1 to (n, channels, h, w) with the spec's mean and std."""
-    mean = grey.new_tensor(spec.mean).view(1, -1, 1, 1)
-    std = grey.new_tensor(spec.std).view(1, -1, 1, 1)
-    return (grey - mean) / std  # broadcasting makes the equal channels
+def normalise(images: Tensor, spec: EncoderSpec) -> Tensor:
+    """Map (n, 1 or 3, h, w) of 0...1 to (n, channels, h, w) with the spec's mean and std.
+
+    Raises
+    ------
+    UsageError
+        If the images have colour and the spec one channel.
+    """
+    check_channels(images.shape[1], spec.channels)
+    mean = images.new_tensor(spec.mean).view(1, -1, 1, 1)
+    std = images.new_tensor(spec.std).view(1, -1, 1, 1)
+    return (images - mean) / std  # broadcasting makes equal channels of a grey image
 
 
 def build_module(

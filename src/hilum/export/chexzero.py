@@ -25,7 +25,7 @@ import polars as pl
 
 from hilum.collection import Collection, store
 from hilum.decoding import Decoded, pack
-from hilum.errors import TableError
+from hilum.errors import CollectionError, TableError
 from hilum.export.hdf5 import open_dataset
 from hilum.export.table import (
     as_listing,
@@ -57,11 +57,16 @@ def export_chexzero(collection: Collection, folder: str | Path) -> Path:
     Raises
     ------
     CollectionError
-        If the collection has no pixels.
+        If the collection has no pixels, or colour.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     collection.pixels([])  # no pixels: say so before any file is made
+    if collection.settings.channels > 1:
+        raise CollectionError(
+            f"{collection.uri}: has images in colour, and CheXzero's files hold grey ones; ingest "
+            "its sources with --channels 1"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / "cxr.h5.part"
     with h5py.File(unfinished, "w") as file:
         shape = (len(collection), collection.size, collection.size)

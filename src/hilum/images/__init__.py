@@ -6,9 +6,9 @@ the file nor anything in it that could name a patient.
 
 ====================  ==========================================================================
 `files`               a path -> bytes, within a budget
-`png`, `jpeg`         bytes -> grey image, with the structure checked first
-`dicom`               bytes -> grey image as a viewer would show it
-`geometry`, `square`  grey image -> square, and points, boxes and maps back
+`png`, `jpeg`         bytes -> grey or colour image, with the structure checked first
+`dicom`               bytes -> the image as a viewer would show it
+`geometry`, `square`  image -> square, and points, boxes and maps back
 ====================  ==========================================================================
 """
 
@@ -16,12 +16,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hilum.errors import ImageError
+from hilum.errors import ImageError, UsageError
 from hilum.images.files import DEFAULT, Budget, read_bytes
 from hilum.images.geometry import Geometry, Resize, geometry_of
 from hilum.images.jpeg import SIGNATURE as JPEG
@@ -33,6 +33,7 @@ from hilum.images.square import to_square
 __all__ = [
     "DEFAULT",
     "Budget",
+    "Channels",
     "Geometry",
     "Picture",
     "Resize",
@@ -41,6 +42,9 @@ __all__ = [
     "read_picture",
     "to_square",
 ]
+
+Channels = Literal[1, 3]
+"""Grey, or red, green and blue."""
 
 _FOREIGN: Final = {  # first bytes -> what hilum does not read
     b"GIF8": "a GIF",
@@ -62,8 +66,8 @@ class Picture:
 
     Parameters
     ----------
-    pixels : (size, size) uint8
-        Grey, 0 is black; zero outside the image.
+    pixels : (size, size) or (size, size, 3) uint8
+        Grey, 0 is black, or RGB; zero outside the image.
     geometry
         Where the image lies in the square.
     sha256
@@ -79,7 +83,12 @@ class Picture:
 
 
 def read_picture(
-    path: Path, size: int = 320, *, resize: Resize = "area", budget: Budget = DEFAULT
+    path: Path,
+    size: int = 320,
+    *,
+    resize: Resize = "area",
+    channels: Channels = 1,
+    budget: Budget = DEFAULT,
 ) -> Picture:
     """Read one image file into a square.
 
@@ -91,6 +100,8 @@ def read_picture(
         Side of the square in pixels.
     resize
         ``"area"``, or ``"chexzero"`` for that system's exact pixels (`to_square`).
+    channels
+        1: grey, colour becomes luma. 3: red, green and blue, equal where the file is grey.
     budget
         The most that the file may cost.
 
@@ -102,22 +113,28 @@ def read_picture(
         If `size` or `resize` cannot be used.
     """
     data = read_bytes(Path(path), budget)
-    pixels, geometry = to_square(decode_bytes(data, budget), size, resize)
+    pixels, geometry = to_square(decode_bytes(data, budget, channels), size, resize)
     return Picture(pixels, geometry, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def decode_bytes(data: bytes, budget: Budget = DEFAULT) -> NDArray[np.uint8]:
+def decode_bytes(
+    data: bytes, budget: Budget = DEFAULT, channels: Channels = 1
+) -> NDArray[np.uint8]:
     """Return the (height, width) grey image at full size in the bytes of a file.
+
+    With 3 `channels` it is (height, width, 3) RGB.
 
     Raises
     ------
     ImageError
         As `read_picture`, but for ``blank``.
     """
-    return _decoder_for(data)(data, budget)
+    if channels not in get_args(Channels):
+        raise UsageError(f"an image has 1 channel (grey) or 3 (colour), not {channels}")
+    return _decoder_for(data)(data, budget, channels)
 
 
-def _decoder_for(data: bytes) -> Callable[[bytes, Budget], NDArray[np.uint8]]:
+def _decoder_for(data: bytes) -> Callable[[bytes, Budget, int], NDArray[np.uint8]]:
     if data.startswith(PNG):
         return decode_png
     if data.startswith(JPEG):

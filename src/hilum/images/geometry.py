@@ -141,8 +141,8 @@ def geometry_of(width: int, height: int, size: int, resize: Resize = "area") -> 
 
 
 def resized(image: NDArray[_Pixel], width: int, height: int) -> NDArray[_Pixel]:
-    """Resize a 2-D array: the exact mean over each new pixel's area, or bilinear to enlarge."""
-    rows, columns = image.shape
+    """Resize an image: the exact mean over each new pixel's area, or bilinear to enlarge."""
+    rows, columns = image.shape[:2]
     smaller = width <= columns and height <= rows
     method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), image.dtype)

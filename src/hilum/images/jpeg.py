@@ -1,4 +1,4 @@
-"""JPEG -> 8-bit grey; and what the header of any JPEG stream declares.
+"""JPEG -> 8-bit grey, or colour; and what the header of any JPEG stream declares.
 
 The markers (ITU-T T.81, annex B) are walked first: size, components and precision come from the
 frame header, and a stream without its end marker is refused, because decoders fill what is
@@ -124,10 +124,10 @@ def check_complete(data: bytes, header: JpegHeader) -> None:
         )
 
 
-def decode_jpeg(data: bytes, budget: Budget) -> NDArray[np.uint8]:
-    """Return the grey image in the bytes of a JPEG file, turned upright.
+def decode_jpeg(data: bytes, budget: Budget, channels: int = 1) -> NDArray[np.uint8]:
+    """Return the grey image in the bytes of a JPEG file, or (height, width, 3) RGB, upright.
 
-    Colour becomes luma (the Y that the file stores); CMYK goes by way of RGB. The EXIF
+    For grey, colour becomes luma (the Y that the file stores); CMYK goes by way of RGB. The EXIF
     orientation is applied, so that width and height are those every viewer shows.
 
     Raises
@@ -143,11 +143,13 @@ def decode_jpeg(data: bytes, budget: Budget) -> NDArray[np.uint8]:
             f"expected a Huffman-coded JPEG of 8 bits per sample, got {header.precision} bits "
             f"with frame marker FF{header.kind:02X}",
         )
-    return _upright(decode_stream(data, header), header.orientation)
+    return _upright(decode_stream(data, header, channels), header.orientation)
 
 
-def decode_stream(data: bytes, header: JpegHeader) -> NDArray[np.uint8]:
+def decode_stream(data: bytes, header: JpegHeader, channels: int = 1) -> NDArray[np.uint8]:
     """Decode a sequential or progressive 8-bit stream to grey (height, width), not turned.
+
+    With 3 `channels` to RGB, (height, width, 3).
 
     Raises
     ------
@@ -159,32 +161,34 @@ def decode_stream(data: bytes, header: JpegHeader) -> NDArray[np.uint8]:
         # The plug-in's class, not Image.open: nothing else may claim the bytes, and the
         # library's own size warning has nothing to add to the budget.
         with JpegImageFile(BytesIO(header.clean + data[header.scan :])) as image:
-            image.draft("L", None)  # the luma alone, without the way through RGB
-            grey = np.array(image if image.mode == "L" else image.convert("L"))
+            mode = "L" if channels == 1 else "RGB"
+            if channels == 1:
+                image.draft("L", None)  # the luma alone, without the way through RGB
+            shown = np.array(image if image.mode == mode else image.convert(mode))
     except (OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error):
         raise ImageError("corrupt", "the JPEG cannot be decoded") from None
-    if grey.shape != (header.height, header.width):
+    if shown.shape[:2] != (header.height, header.width):
         raise ImageError("corrupt", "the JPEG decodes to another size than it declares")
-    _check_filler(grey)
-    return grey
+    _check_filler(shown)
+    return shown
 
 
-def _check_filler(grey: NDArray[np.uint8]) -> None:
+def _check_filler(shown: NDArray[np.uint8]) -> None:
     # libjpeg reports missing data as a warning that does not reach Python and leaves the
     # remaining blocks at exactly mid-grey; no film ends so.
-    if np.all(grey[-8:, -8:] == 128):
+    if np.all(shown[-8:, -8:] == 128):
         raise ImageError(
             "truncated",
             "the last block of the JPEG is the flat mid-grey that stands for missing data",
         )
 
 
-def _upright(grey: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def _upright(shown: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     # EXIF 2.32, 4.6.4.A: 2 to 4 flip or turn by 180°, 5 to 8 do so after a transposition.
     if orientation >= 5:
-        grey = grey.T
+        shown = shown.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
-        grey = grey[::-1]
+        shown = shown[::-1]
     if orientation in (2, 3, 6, 7):
-        grey = grey[:, ::-1]
-    return np.ascontiguousarray(grey)
+        shown = shown[:, ::-1]
+    return np.ascontiguousarray(shown)

@@ -1,4 +1,4 @@
-"""PNG, 1 to 16 bits per sample, any colour type -> 8-bit grey.
+"""PNG, 1 to 16 bits per sample, any colour type -> 8-bit grey, or colour.
 
 The file is walked chunk by chunk first (PNG specification, third edition, sections 5 and 11):
 declared size, real length and every checksum are checked before the decoder sees anything, and
@@ -45,10 +45,10 @@ class _Header:
         return self.height * (line + 1)
 
 
-def decode_png(data: bytes, budget: Budget) -> NDArray[np.uint8]:
-    """Return the (height, width) grey image in the bytes of a PNG file.
+def decode_png(data: bytes, budget: Budget, channels: int = 1) -> NDArray[np.uint8]:
+    """Return the (height, width) grey image in the bytes of a PNG file, or (height, width, 3) RGB.
 
-    Colour becomes luma (ITU-R BT.601), a transparent pixel is laid over black, and 16-bit
+    For grey, colour becomes luma (ITU-R BT.601); a transparent pixel is laid over black, and 16-bit
     samples are scaled by `real_depth`.
 
     Raises
@@ -65,7 +65,7 @@ def decode_png(data: bytes, budget: Budget) -> NDArray[np.uint8]:
     pixels = cv2.imdecode(np.frombuffer(stream, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.shape[:2] != (header.height, header.width):
         raise ImageError("corrupt", "the compressed pixels of the PNG cannot be decoded")
-    return _to_grey(np.asarray(pixels))
+    return (_to_grey if channels == 1 else _to_colour)(np.asarray(pixels))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -165,6 +165,13 @@ def _to_grey(pixels: NDArray[Any]) -> NDArray[np.uint8]:
         colour = np.asarray(cv2.cvtColor(pixels, to_luma))
     grey: NDArray[np.uint8] = colour if colour.dtype == np.uint8 else _to_8_bits(colour)
     return _over_black(grey, cv2.extractChannel(pixels, 3)) if channels == 4 else grey
+
+
+def _to_colour(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    shown = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
+    colour = np.ascontiguousarray(shown[:, :, 2::-1])  # OpenCV keeps blue first
+    colour = colour if colour.dtype == np.uint8 else _to_8_bits(colour)
+    return _over_black(colour, shown[:, :, 3:]) if shown.shape[2] == 4 else colour
 
 
 def _over_black(grey: NDArray[np.uint8], alpha: NDArray[Any]) -> NDArray[np.uint8]:

@@ -175,8 +175,8 @@ class Admission:
         the compression would leave the decoders without work a fifth of the time.
         """
         failures: list[dict[str, str | None]] = []
-        side = self.settings.size
-        step = self.batch_rows or (max(16, BATCH_BYTES // side**2) if side else _TABLE_BATCH)
+        image = self.settings.image_bytes
+        step = self.batch_rows or (max(16, BATCH_BYTES // image) if image else _TABLE_BATCH)
         images = [self._own_id(image) for image in new["image_id"]]
 
         def commit(batch: pl.DataFrame, outcomes: list[Outcome]) -> None:

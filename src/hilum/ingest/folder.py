@@ -14,7 +14,7 @@ from typing import Any, Final, cast, get_args
 from hilum.collection import splits, store
 from hilum.decoding import Task, decode
 from hilum.errors import CollectionError, UsageError
-from hilum.images import Resize
+from hilum.images import Channels, Resize
 from hilum.ingest.admission import Admission, IngestReport, Outcome
 from hilum.progress import Progress, silent
 from hilum.sources import Listing, SourceOptions, read_source
@@ -32,6 +32,7 @@ def ingest(
     layout: str,
     size: int | None = None,
     resize: Resize | None = None,
+    channels: Channels | None = None,
     pixels: bool = True,
     options: SourceOptions | None = None,
     name: str | None = None,
@@ -63,6 +64,10 @@ def ingest(
         collection otherwise.
     resize
         How images become that size (`hilum.images.read_picture`); ``"area"`` for a new one.
+    channels
+        1: grey, 3: colour; those of the collection, or for a new one of the source, if None.
+        Grey images in a collection in colour have three equal channels. A source in colour comes
+        into a grey collection only where 1 is asked for.
     pixels
         False brings in the table alone.
     options
@@ -98,13 +103,13 @@ def ingest(
     CollectionError
         If the collection was made with other settings, or another process is writing to it.
     """
-    wanted = Wanted(size, resize, pixels, fractions, seed)
+    wanted = Wanted(size, resize, pixels, fractions, seed, channels)
     if (workers is not None and workers < 1) or (batch_rows is not None and batch_rows < 1):
         raise UsageError("workers and batch_rows must be at least 1")
     options = replace(options or SourceOptions(), pixels=pixels)
     listing = read_source(source, layout, options)
     with store.writer(str(uri)):
-        settings = wanted.settings(str(uri), listing.findings)
+        settings = wanted.settings(str(uri), listing.findings, listing.channels)
         films = _Films(listing, settings, workers or _processors(), limits)
         return Admission(
             uri=str(uri),
@@ -126,7 +131,7 @@ class Wanted:
 
     Parameters
     ----------
-    size, resize, pixels, fractions, seed
+    size, resize, pixels, fractions, seed, channels
         As for `ingest`.
 
     Raises
@@ -140,6 +145,7 @@ class Wanted:
     pixels: bool = True
     fractions: Sequence[float] | None = None
     seed: int | None = None
+    channels: Channels | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not 1 <= self.size <= LARGEST_SIZE:
@@ -148,11 +154,22 @@ class Wanted:
             raise UsageError(
                 f"{self.resize!r} is not a way to resize; choose from {', '.join(get_args(Resize))}"
             )
+        if self.channels not in (None, *get_args(Channels)):
+            raise UsageError(f"images have 1 channel (grey) or 3 (colour), not {self.channels}")
         if self.fractions is not None:
             splits.check_fractions(self.fractions)
 
-    def settings(self, uri: str, findings: tuple[str, ...]) -> store.Settings:
+    def settings(
+        self, uri: str, findings: tuple[str, ...], channels: Channels = 1
+    ) -> store.Settings:
         """Return the settings of the collection at `uri`, or those of the one to make there.
+
+        Parameters
+        ----------
+        uri
+            The collection.
+        findings, channels
+            Of the source.
 
         Raises
         ------
@@ -162,11 +179,17 @@ class Wanted:
         if store.exists(uri):
             there = store.settings_of(store.open_dataset(uri))
             self._compare(uri, there)
+            if self.pixels and self.channels is None and channels > there.channels:
+                raise CollectionError(
+                    f"{uri}: the collection holds grey images and this source has colour; give "
+                    "--channels 1 to make them grey, or make a new collection"
+                )
             return there
         return store.Settings(
             findings=findings,
             size=(self.size or DEFAULT_SIZE) if self.pixels else 0,
             resize=(self.resize or "area") if self.pixels else "",
+            channels=(self.channels or channels) if self.pixels else 1,
             seed=self.seed or 0,
             fractions=splits.check_fractions(self.fractions or splits.DEFAULT_FRACTIONS),
         )
@@ -180,6 +203,7 @@ class Wanted:
         pairs: dict[str, tuple[Any, Any]] = {
             "size": (there.size, self.size if self.pixels else None),
             "resize": (there.resize, self.resize if self.pixels else None),
+            "channels": (there.channels, self.channels if self.pixels else None),
             "seed": (there.seed, self.seed),
             "fractions": (there.fractions, self.fractions and tuple(self.fractions)),
         }
@@ -206,7 +230,8 @@ class _Films:
 
     def decode(self, images: Sequence[str]) -> Iterator[Outcome]:
         resize = cast(Resize, self.settings.resize)
-        tasks = (Task(self.listing.path(i), self.settings.size, resize) for i in images)
+        channels = cast(Channels, self.settings.channels)
+        tasks = (Task(self.listing.path(i), self.settings.size, resize, channels) for i in images)
         processes = min(self.workers, max(1, len(images)))
         return run_in_order(decode, tasks, processes=processes, limits=self.limits)
 

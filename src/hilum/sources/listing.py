@@ -13,6 +13,7 @@ from typing import Final
 import polars as pl
 
 from hilum.errors import SourceError
+from hilum.images import Channels
 
 VIEWS: Final = ("PA", "AP", "LATERAL")
 SEXES: Final = ("M", "F")
@@ -110,6 +111,8 @@ class Listing:
         Files that ingest should put in quarantine.
     private_files
         ``image_id`` to path, for sources whose file names may identify a patient.
+    channels
+        Of its images: 1 grey, 3 colour.
     readings
         What each reader said, where several read an image: `image_id`, `reader` and the findings,
         1, 0, -1 or null (Int8). The labels of `frame` are what they say together.
@@ -122,6 +125,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     private_files: Mapping[str, Path] | None = field(default=None, repr=False, compare=False)
+    channels: Channels = 1
     readings: pl.DataFrame | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from hilum.encoders.image import check_pixels
+from hilum.encoders.image import check_pixels, planes
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -36,7 +36,7 @@ class Feed(Protocol):
         """Return the number of images."""
 
     def __call__(self, rows: Rows) -> Tensor:
-        """Return (n, side, side) uint8 on the device, in the order asked."""
+        """Return (n, side, side[, 3]) uint8 on the device, in the order asked."""
 
 
 class Resident:
@@ -44,8 +44,8 @@ class Resident:
 
     Parameters
     ----------
-    pixels : (n, side, side) uint8
-        On the device; n * side * side bytes of its memory.
+    pixels : (n, side, side) or (n, side, side, 3) uint8
+        On the device, as many bytes of its memory.
     """
 
     def __init__(self, pixels: Tensor) -> None:
@@ -67,7 +67,7 @@ class Streamed:
     length
         Number of images.
     read
-        Row numbers to (n, side, side) uint8 in the order asked; called from one thread.
+        Row numbers to (n, side, side[, 3]) uint8 in the order asked; called from one thread.
     side
         Side to shrink to.
     """
@@ -103,6 +103,8 @@ def resident(
     done = 0
     for batch in batches:
         check_pixels(batch)
+        if batch.ndim > held.ndim:  # colour, which the first batch tells
+            held = torch.empty(*held.shape, 3, dtype=torch.uint8, device=device)
         for start in range(0, len(batch), CHUNK):
             part = torch.from_numpy(np.ascontiguousarray(batch[start : start + CHUNK]))
             held[done : done + len(part)] = shrink(part.to(device), side)
@@ -113,7 +115,7 @@ def resident(
 
 def feed_of(collection: "Collection", side: int, device: torch.device, rows: Rows) -> Feed:
     """Give the images at some rows of a collection: held where they fit, else read when asked."""
-    if not fits(len(rows), side, device):
+    if not fits(len(rows) * collection.settings.channels, side, device):
         return Streamed(len(rows), lambda asked: collection.pixels(rows[asked]), side, device)
     batches = (collection.pixels(rows[at : at + CHUNK]) for at in range(0, len(rows), CHUNK))
     return resident(batches, len(rows), side, device)
@@ -149,10 +151,11 @@ def _free_host_memory() -> int:
 
 
 def shrink(pixels: Tensor, side: int) -> Tensor:
-    """Resize (n, s, s) uint8 to `side`, antialiased; images already of that side are kept."""
-    if pixels.shape[-1] == side:
+    """Resize (n, s, s[, 3]) uint8 to `side`, antialiased; images of that side are kept."""
+    if pixels.shape[1] == side:
         return pixels
-    grey = functional.interpolate(
-        pixels[:, None].float(), (side, side), mode="bilinear", antialias=True
+    images = functional.interpolate(
+        planes(pixels).float(), (side, side), mode="bilinear", antialias=True
     )
-    return grey[:, 0].round_().clamp_(0, 255).to(torch.uint8)
+    small = images.round_().clamp_(0, 255).to(torch.uint8)
+    return small[:, 0] if pixels.ndim == 3 else small.permute(0, 2, 3, 1).contiguous()

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hilum.encoders.device import Engine, choose_engine
-from hilum.encoders.image import Encoder, EncoderSpec, build_module, check_pixels, feature_dim
+from hilum.encoders.image import (
+    Encoder,
+    EncoderSpec,
+    build_module,
+    check_channels,
+    check_pixels,
+    feature_dim,
+)
 from hilum.encoders.references import load_image, pretrained_module
 from hilum.encoders.weights import FILE_NAME, save_encoder
 from hilum.errors import UsageError
@@ -70,9 +77,11 @@ def pretrain(
             "there are no images to learn from; check the condition that chose them "
             "(hilum show lists the splits)"
         )
+    check_channels(collection.settings.channels, chosen.channels)
     feed = feed_of(collection, side, engine.device, np.arange(length))
     table = collection.table(["image_id", "patient_id", "sha256"])
-    data = _digest([table["image_id"].to_list(), table["sha256"].to_list(), side])
+    shape = (side, *collection.settings.image_shape[2:])  # nothing more than the side if grey
+    data = _digest([table["image_id"].to_list(), table["sha256"].to_list(), *shape])
     return _pretrain(feed, chosen, run, table["patient_id"].to_list(), data, engine, progress)
 
 
@@ -90,7 +99,7 @@ def pretrain_pixels(
 
     Parameters
     ----------
-    pixels : (n, side, side) uint8
+    pixels : (n, side, side) or (n, side, side, 3) uint8
     groups : (n,)
         Whose image each is; each its own if not given.
 
@@ -101,6 +110,7 @@ def pretrain_pixels(
     """
     check_pixels(pixels)
     chosen = override(find_recipe(recipe), changes)
+    check_channels(pixels.shape[3] if pixels.ndim > 3 else 1, chosen.channels)
     engine = choose_engine(device, chosen.train.precision)
     side = min(chosen.stored, pixels.shape[1])
     feed = resident([pixels], len(pixels), side, engine.device)

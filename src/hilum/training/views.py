@@ -3,7 +3,8 @@
 A `View` is a set of numbers per image that can be printed, stored and tested; applying it is
 deterministic. All geometry (crop, zoom, rotation, flip) is one affine resample, so an image is
 interpolated once. All tone changes (brightness, contrast, gamma, exposure curve) are one table
-of 256 values per image, looked up before it. Radiographs are grey, so there are no colour tricks.
+of 256 values per image, looked up before it. The channels of a colour image share all numbers but
+the noise: hue is a finding of the skin, so there are no colour tricks.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from hilum.encoders.image import planes
 
 Floats = NDArray[np.float32]
 KNOTS = 8  # of the exposure curve
@@ -144,7 +147,7 @@ def apply(pixels: Tensor, view: View, size: int) -> Tensor:
 
     Parameters
     ----------
-    pixels : (n, side, side) uint8
+    pixels : (n, side, side) or (n, side, side, 3) uint8
         On the device where the work is to be done.
     view
         Numbers for n images.
@@ -153,7 +156,7 @@ def apply(pixels: Tensor, view: View, size: int) -> Tensor:
 
     Returns
     -------
-    (n, 1, size, size) float32 in 0...1, on the device of `pixels`.
+    (n, 1 or 3, size, size) float32 in 0...1, on the device of `pixels`.
     """
     images = _resample(_look_up(pixels, view.tone), view, size)
     images = _blur(images, view.blur)
@@ -220,12 +223,12 @@ def _draw_cutout(rng: np.random.Generator, n: int, settings: ViewSettings) -> Fl
 
 
 def _look_up(pixels: Tensor, tone: Floats) -> Tensor:
-    """Replace each grey value by its entry in the image's table: (n, 1, side, side) float32."""
-    n, side, _ = pixels.shape
+    """Replace each value by its entry in the image's table: (n, 1 or 3, side, side) float32."""
+    values = planes(pixels)
     table = torch.from_numpy(tone).to(pixels.device).reshape(-1)  # (n * 256,)
-    first = torch.arange(n, device=pixels.device, dtype=torch.int32)[:, None, None] * 256
-    where = pixels.to(torch.int32) + first
-    return torch.index_select(table, 0, where.reshape(-1)).view(n, 1, side, side)
+    first = torch.arange(len(values), device=pixels.device, dtype=torch.int32) * 256
+    where = values.to(torch.int32) + first[:, None, None, None]
+    return torch.index_select(table, 0, where.reshape(-1)).view(values.shape)
 
 
 def _resample(images: Tensor, view: View, size: int) -> Tensor:
@@ -258,11 +261,13 @@ def _blur(images: Tensor, sigma: Floats) -> Tensor:
     kernel /= kernel.sum(axis=1, keepdims=True)
     weights = torch.from_numpy(kernel.astype(np.float32)).to(images.device)[:, None]  # (m, 1, k)
     rows = torch.from_numpy(chosen).to(images.device)
-    part = images[rows].transpose(0, 1)  # (1, m, h, w): one group per image
+    _, channels, height, width = images.shape
+    weights = weights.repeat_interleave(channels, 0)  # (m * channels, 1, k)
+    part = images[rows].reshape(1, -1, height, width)  # one group per image and channel
     part = functional.pad(part, (reach,) * 4, mode="replicate")
-    part = functional.conv2d(part, weights[..., None], groups=len(chosen))
-    part = functional.conv2d(part, weights[:, :, None], groups=len(chosen))
-    return images.index_copy(0, rows, part.transpose(0, 1))
+    part = functional.conv2d(part, weights[..., None], groups=len(weights))
+    part = functional.conv2d(part, weights[:, :, None], groups=len(weights))
+    return images.index_copy(0, rows, part.view(-1, channels, height, width))
 
 
 def _add_noise(images: Tensor, view: View) -> Tensor:
