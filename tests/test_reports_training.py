@@ -351,10 +351,12 @@ def test_the_zeroshot_measure_is_the_mean_auroc_by_hilum_s_prompts(
 
 def test_a_survey_counts_reports_and_names_their_tokens(train: Collection) -> None:
     texts = told(train, TextSettings(whole=1)).texts
-    ids, counts = survey(texts, 12)
     tokens = tokenise([passage.text for passage in texts.whole], 77)
-    assert ids == sorted(set(tokens.ravel().tolist()) | {0})
-    assert counts["longer_reports"] == int(((tokens != 0).sum(axis=1) > 12).sum())
+    long = (tokens != 0).sum(axis=1)
+    for context in sorted(set(long.tolist())):  # a text that just fits is not cut
+        ids, counts = survey(texts, context)
+        assert ids == sorted(set(tokens.ravel().tolist()) | {0})
+        assert counts["longer_reports"] == int((long > context).sum())
     assert counts["sentences"] == len(texts.vocabulary)
 
 
