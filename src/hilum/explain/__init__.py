@@ -1,1 +1,44 @@
-"""Why a model says so: maps over an image, what they rest on, and how far they can be believed."""
+"""Why a model says so: maps over an image, what they rest on, and how far they can be believed.
+
+`explain` is the way in and `Saliency` what comes out. Below them, lowest first:
+
+* `frames` and `layers` find where in a network there is a map of the image, in any layout, and
+  `capture` keeps what a layer gave and the slope of any output by it;
+* `cam` weights activations by gradients, a dict of functions on arrays, and `diagnosis` says why
+  a map is blank;
+* `model` is what can be explained, `explaining` goes through a collection, `saliency` brings maps
+  into the original image's frame;
+* `regions` are boxes and masks, `fidelity` measures one map against one region, `baselines` are
+  maps that know nothing, and `scoring` with `localisation` puts intervals around all of it.
+
+A new method is a function in `METHODS`; a method of another kind makes a `Saliency` and has the
+frames, files, pictures and scores for nothing.
+"""
+
+from hilum.explain.cam import METHODS
+from hilum.explain.diagnosis import Diagnosis
+from hilum.explain.explaining import explain
+from hilum.explain.files import read_maps, save_maps, save_scores
+from hilum.explain.localisation import Localisation
+from hilum.explain.model import Explained, explained
+from hilum.explain.regions import Regions, boxes_of, read_masks
+from hilum.explain.saliency import Origin, Saliency
+from hilum.explain.scoring import score_maps
+
+__all__ = [
+    "METHODS",
+    "Diagnosis",
+    "Explained",
+    "Localisation",
+    "Origin",
+    "Regions",
+    "Saliency",
+    "boxes_of",
+    "explain",
+    "explained",
+    "read_maps",
+    "read_masks",
+    "save_maps",
+    "save_scores",
+    "score_maps",
+]

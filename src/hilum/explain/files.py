@@ -1,0 +1,90 @@
+"""Maps and their scores as files: one archive of arrays, and JSON and CSV beside it."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hilum.errors import TableError
+from hilum.evaluate.layout import write_rows
+from hilum.explain.localisation import Localisation
+from hilum.explain.saliency import Saliency
+from hilum.images import Geometry
+
+MAPS: Final = "maps.npz"
+ABOUT: Final = "maps.json"
+SCORES: Final = "scores"
+
+_SIDES: Final = tuple(field.name for field in fields(Geometry))
+
+
+def save_maps(saliency: Saliency, folder: str | Path) -> tuple[Path, Path]:
+    """Write ``maps.npz`` and ``maps.json``; each appears complete or not at all.
+
+    Parameters
+    ----------
+    saliency
+        The maps.
+    folder
+        Made if absent.
+
+    Returns
+    -------
+    The two files.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    archive, about = folder / MAPS, folder / ABOUT
+    unfinished = archive.with_name(f"{MAPS}.part")
+    with unfinished.open("wb") as out:
+        np.savez_compressed(
+            out,
+            maps=saliency.signed,
+            image_id=np.array(saliency.image_ids),
+            target=np.array(saliency.targets),
+            logit=saliency.logits,
+            blank=np.array([one.blank for one in saliency.diagnoses]),
+            geometry=np.array(
+                [[getattr(one, side) for side in _SIDES] for one in saliency.geometries], np.int32
+            ),
+        )
+    _write(about, saliency.to_json())
+    unfinished.replace(archive)
+    return archive, about
+
+
+def read_maps(folder: str | Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of ``maps.npz``; `Geometry` takes a row of ``geometry`` as it is.
+
+    Raises
+    ------
+    TableError
+        If there is no such file.
+    """
+    path = Path(folder) / MAPS
+    if not path.is_file():
+        raise TableError(f"{folder}: holds no {MAPS}; hilum explain --out writes one")
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def save_scores(found: Localisation, folder: str | Path) -> tuple[Path, Path]:
+    """Write ``scores.json`` and ``scores.csv``; return both."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain, table = folder / f"{SCORES}.json", folder / f"{SCORES}.csv"
+    _write(plain, found.to_json())
+    unfinished = table.with_name(f"{table.name}.part")
+    write_rows(unfinished, found.rows())
+    unfinished.replace(table)
+    return plain, table
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    unfinished = path.with_name(f"{path.name}.part")
+    text = json.dumps(content, indent=1, allow_nan=False)
+    unfinished.write_text(text + "\n", encoding="utf-8")
+    unfinished.replace(path)
