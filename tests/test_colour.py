@@ -337,16 +337,8 @@ def test_a_view_does_the_same_to_each_channel() -> None:
 
 def test_moco_learns_from_colour_and_refuses_it_for_a_grey_encoder(tmp_path: Path) -> None:
     shown = np.stack([smooth(32, 32, seed=n) for n in range(16)])
-    changes: dict[str, Any] = {
-        **{"architecture": "test_resnet", "size": 32, "queue": 16},
-        **{"steps": 2, "batch": 8},
-    }
-        "architecture": "test_resnet",
-        "size": 32,
-        "steps": 2,
-        "batch": 8,
-        "queue": 16,
-    }
+    sized = {"architecture": "test_resnet", "size": 32, "queue": 16}
+    changes: dict[str, Any] = {**sized, "steps": 2, "batch": 8}
     encoder = pretrain_pixels(shown, tmp_path / "run", "moco-small", channels=3, **changes)
     assert encoder.spec.channels == 3
     with pytest.raises(UsageError, match="the images have colour"):
