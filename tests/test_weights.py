@@ -374,5 +374,5 @@ def test_files_that_are_no_checkpoints_say_so(tmp_path: Path) -> None:
         WeightsError, match=r"c\.pt: not a readable .*; convert foreign weights wit"
     ):
         load_encoder(path)
-    with pytest.raises(UsageError, match="'chexnet' is not a layout; choose from moco-cxr"):
-        convert(path, tmp_path / "e.safetensors", "chexnet")
+    with pytest.raises(UsageError, match="'chexpert' is not a layout; choose from moco-cxr"):
+        convert(path, tmp_path / "e.safetensors", "chexpert")

@@ -190,7 +190,8 @@ def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A foreign checkpoint (.pth.tar, .pt).")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     layout: Annotated[
-        str, typer.Option("--from", help="Who wrote it: moco-cxr, chexzero, open-clip.")
+        str,
+        typer.Option("--from", help="Who wrote it: moco-cxr, chexnet, x-mir, chexzero, open-clip."),
     ],
     arch: Annotated[
         str | None, typer.Option(help="Its model, where the weights do not say: ViT-B-32.")

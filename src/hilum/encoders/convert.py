@@ -6,6 +6,7 @@ from typing import Final
 
 from hilum.encoders.conversion import Conversion
 from hilum.encoders.from_clip import from_chexzero, from_open_clip
+from hilum.encoders.from_densenet import from_chexnet, from_x_mir
 from hilum.encoders.from_moco import from_moco_cxr
 from hilum.errors import UsageError
 
@@ -28,11 +29,11 @@ def convert(
     out
         The `.safetensors` file to write.
     layout
-        One of `LAYOUTS`: who wrote the checkpoint. ``moco-cxr`` becomes an image encoder,
-        ``chexzero`` and ``open-clip`` a pair that reads texts too.
+        One of `LAYOUTS`: who wrote the checkpoint. ``moco-cxr``, ``chexnet`` and ``x-mir`` become
+        an image encoder, ``chexzero`` and ``open-clip`` a pair that reads texts too.
     size
-        Input size in pixels. MoCo-CXR's networks take any (320 if not given); others must be
-        what their shapes say.
+        Input size in pixels. MoCo-CXR's networks take any (320 if not given), and so do CheXNet's
+        and X-MIR's (224); others must be what their shapes say.
     architecture
         What the checkpoint is (a timm name, or open_clip's): needed for an ``open-clip``
         checkpoint whose shapes do not tell; where they do, it is checked.
@@ -53,4 +54,6 @@ LAYOUTS: Final[dict[str, Callable[[Path, Path, int | None, str | None], Conversi
     "moco-cxr": from_moco_cxr,
     "chexzero": from_chexzero,
     "open-clip": from_open_clip,
+    "chexnet": from_chexnet,
+    "x-mir": from_x_mir,
 }

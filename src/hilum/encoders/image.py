@@ -6,7 +6,7 @@ travel with the weights as an `EncoderSpec`, so that an encoder cannot be fed th
 """
 
 import difflib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, final, get_args
 
@@ -53,6 +53,8 @@ class EncoderSpec:
     pooling
         How the last feature map becomes a vector: ``"avg"``, ``"max"``, or the architecture's
         ``"own"`` way.
+    projection
+        Length of a linear layer after that, which then gives the vectors; 0 is none.
     """
 
     architecture: str
@@ -66,6 +68,7 @@ class EncoderSpec:
     source: str = ""
     resize: Resize = "antialiased"
     pooling: Pooling = "own"
+    projection: int = 0
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
@@ -87,15 +90,19 @@ class EncoderSpec:
             raise UsageError(
                 f"size must be 8 to 4096 and std positive; got {self.size}, {self.std}"
             )
+        if self.projection not in (0, self.dim):
+            raise UsageError(
+                f"a projection gives the vectors: {self.projection} numbers are not {self.dim}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON types.
 
-        The usual ways to resize and to pool are left out: fingerprints made before there were
-        others stay.
+        The usual ways to resize and to pool, and no projection, are left out: fingerprints made
+        before there were others stay.
         """
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        for name, usual in (("resize", "antialiased"), ("pooling", "own")):
+        for name, usual in (("resize", "antialiased"), ("pooling", "own"), ("projection", 0)):
             if plain[name] == usual:
                 del plain[name]
         return plain
@@ -128,6 +135,13 @@ class Encoder:
     def fingerprint(self) -> str:
         """sha256 (hex) over the spec and the weights in name order."""
         return digest(self.module.state_dict(), self.spec.as_dict())
+
+    def backbone(self) -> "Encoder":
+        """Return the encoder without its projection, if it has one."""
+        if not isinstance(self.module, Projected):
+            return self
+        spec = replace(self.spec, projection=0, dim=self.module.projection.in_features)
+        return Encoder(spec, self.module.backbone, self.engine)
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return one vector per image.
@@ -243,6 +257,48 @@ def build_module(
         )
     set_pooling(module, architecture, pooling)
     return module
+
+
+class Projected(nn.Module):
+    """A backbone with a linear layer after its pooled features.
+
+    Parameters
+    ----------
+    backbone
+        Maps (n, channels, size, size) to (n, features).
+    features, dim
+        Length of its vectors, and of those that come out.
+    seed
+        Of the layer's first weights.
+    """
+
+    def __init__(self, backbone: nn.Module, features: int, dim: int, seed: int = 0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with own_random_numbers(seed):
+            self.projection = nn.Linear(features, dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (n, dim)."""
+        out: Tensor = self.projection(self.backbone(images))
+        return out
+
+
+def module_of(spec: EncoderSpec, seed: int = 0) -> nn.Module:
+    """Make the network of a spec with weights that have learnt nothing.
+
+    Raises
+    ------
+    UsageError
+        As `build_module`.
+    """
+    backbone = build_module(
+        spec.architecture, spec.size, spec.channels, pooling=spec.pooling, seed=seed
+    )
+    if not spec.projection:
+        return backbone
+    features = feature_dim(backbone, spec.size, spec.channels)
+    return Projected(backbone, features, spec.projection, seed)
 
 
 def set_pooling(module: nn.Module, architecture: str, pooling: Pooling) -> None:

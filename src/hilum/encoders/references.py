@@ -59,6 +59,8 @@ def load_encoder(ref: str | Path, *, engine: Engine | None = None) -> AnyEncoder
 def load_image(ref: str | Path, *, engine: Engine | None = None) -> Encoder:
     """Load an encoder of images alone: `load_encoder`, for those who go on training its module.
 
+    A projection is left out: what is to be learnt needs one of its own.
+
     Raises
     ------
     WeightsError, UsageError
@@ -67,7 +69,7 @@ def load_image(ref: str | Path, *, engine: Engine | None = None) -> Encoder:
     found = load_encoder(ref, engine=engine)
     if isinstance(found, PairEncoder):
         raise WeightsError(f"{ref}: a pair of encoders, where one of images alone is needed")
-    return found
+    return found.backbone()
 
 
 def load_pair(ref: str | Path, *, engine: Engine | None = None) -> PairEncoder:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from torch import Tensor, nn
 
 from hilum.encoders.device import Engine
-from hilum.encoders.image import Encoder, EncoderSpec, build_module
+from hilum.encoders.image import Encoder, EncoderSpec, module_of
 from hilum.encoders.pair import PairEncoder, PairSpec
 from hilum.encoders.pair_build import pair_module
 from hilum.encoders.tensors import digest, read_tensors, write_tensors
@@ -95,7 +95,7 @@ def read_encoder(path: Path, engine: Engine | None = None) -> AnyEncoder:
     spec = image_spec(header.get("spec"), path)
     check_fingerprint(tensors, spec, header, path)
     with naming(path):
-        module = build_module(spec.architecture, spec.size, spec.channels, pooling=spec.pooling)
+        module = module_of(spec)
     load_module(module, tensors, str(path))
     return Encoder(spec, module, engine)
 

@@ -98,6 +98,7 @@ def _weights(init: str, wanted: Wanted) -> tuple[nn.Module, EncoderSpec]:
         ref = f"{init.partition('?')[0]}?size={wanted.size}&channels={wanted.channels or 3}"
     found = load_encoder(ref, engine=choose_engine("cpu", "fp32"))
     if isinstance(found, Encoder):
+        found = found.backbone()
         plain = found.spec.architecture.partition(".")[0]  # what comes after names the weights
         return found.module, replace(found.spec, architecture=plain)
     if isinstance(found.module, SmallPair):
