@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hilum.errors import UsageError
-from hilum.training.processes import mean_over_ranks
+from hilum.training.processes import sum_over_ranks
 
 LossName = Literal["study", "bce", "positive", "focal", "asymmetric", "adjusted", "auc"]
 
@@ -256,7 +256,7 @@ class Loss(nn.Module):
         present = targets * known
         parts = torch.stack([present, known.float() - present])  # (2, images, findings)
         now = torch.stack([(parts * p).sum(dim=1), parts.sum(dim=1)])  # (2, 2, findings)
-        self.seen = self.settings.memory * self.seen + mean_over_ranks(now)
+        self.seen = self.settings.memory * self.seen + sum_over_ranks(now)
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:

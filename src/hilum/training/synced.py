@@ -36,7 +36,7 @@ class SyncedBatchNorm(nn.BatchNorm2d):
         if not self.training or ranks().world == 1:
             out = super().forward(x)
         else:
-            out = self._over_all(x.float()).to(x.dtype)
+            out = self._over_all(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
         after: Tensor = self.act(self.drop(out))
         return after
 
