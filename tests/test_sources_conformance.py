@@ -138,6 +138,7 @@ def test_an_empty_folder_says_what_was_expected(layout: str, root: Path, tmp_pat
         "covidx": r"expected train_split\.txt and test_split\.txt, or train_COVIDx\*\.txt",
         "vindr": r"expected VinDr-CXR's image_labels_train\.csv or .* or Kaggle's train\.csv",
         "rsna": r"expected the challenge's stage_2_train_labels\.csv \(or \.gz\)",
+        "isic": r"expected one of ISIC-2017_Training_Part3_GroundTruth\.csv, .* at any depth",
         "folder": r"no table\.csv and no file that ends in \.png, \.jpg",
         "dicom": r"expected DICOM files of modality CR, DX, RG; there is no DICOM file",
     }

@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 
 from hilum.errors import LeakError, SourceError, UsageError
-from hilum.images import geometry_of
+from hilum.images import Geometry, geometry_of
+from hilum.ingest import ingest
 from hilum.sources import Listing, SourceOptions, check, read_source
 from hilum.sources.readers import CONSENSUS, agree, disagreement
+from image_files import png as texture_png
+from image_files import texture
 from trees_readers import VINDR_BOXES, VINDR_LABELS, VINDR_READINGS, marks, vindr
 from trees_sources import lines, png, write
 
@@ -191,6 +194,20 @@ def test_boxes_follow_a_copy_of_another_size(root: Path) -> None:
     np.testing.assert_allclose(place.boxes_to_square([[0, 0, 50, 20]]), [[0, 3, 10, 4]])
 
 
+def test_boxes_come_into_the_square_and_files_without_pixels_into_quarantine(
+    tmp_path: Path,
+) -> None:
+    film = texture_png(texture(100, 80).astype(np.uint8))
+    source = vindr(tmp_path / "vindr", lambda _: film)
+    made = ingest(source, tmp_path / "c.lance", layout="vindr", size=50, workers=1)
+    assert made.quarantined == {"bad-value": 2}  # the two DICOM headers
+    frame = made.collection.boxes()
+    assert frame.rows() == [("0a3d", "Fibrosis", 0.0, 0.0, 100.0, 80.0)]
+    told = made.collection.table(["image_id", "geometry"]).row(0, named=True)["geometry"]
+    square = Geometry(**told).boxes_to_square(frame.select("x", "y", "w", "h").to_numpy())
+    np.testing.assert_allclose(square, [[0, 5, 50, 40]])
+
+
 def test_boxes_beyond_a_smaller_copy_say_what_is_missing(root: Path) -> None:
     write(root, {"train/0a3d.png": png(50, 40)})
     with pytest.raises(
@@ -253,7 +270,7 @@ def test_a_half_that_is_not_here_is_left_out_and_a_single_file_is_not(root: Path
     (root / "test/0b9e.png").unlink()
     listing = listed(root)
     assert set(listing.frame["split"]) == {"trainval"}
-    assert "1 images of the half whose files are not here are left out" in listing.notes
+    assert "1 images of splits none of whose files is here are left out" in listing.notes
     (root / "train/0a3d.png").unlink()
     with pytest.raises(SourceError, match=r"1 of 4 image files are missing: 0a3d; complete"):
         listed(root)

@@ -1,4 +1,4 @@
-"""Small valid folders of the data sets that radiologists read again: VinDr-CXR, RSNA.
+"""Small valid folders of VinDr-CXR, RSNA's challenge and ISIC 2017.
 
 None of it is real: ids, labels and boxes are made up in the forms of the real tables.
 """
@@ -121,4 +121,34 @@ def rsna(root: Path, image: Callable[[str], bytes] = lambda _: png(1024, 1024)) 
     )
 
 
-READER_TREES: dict[str, Callable[[Path], Path]] = {"vindr": vindr, "rsna": rsna}
+# --------------------------------------------------------------------------- ISIC
+
+ISIC_HEADER = "image_id,melanoma,seborrheic_keratosis"
+ISIC_CLASSES = {
+    "Training": ("ISIC_0000000,0.0,0.0", "ISIC_0000002,1.0,0.0"),
+    "Validation": ("ISIC_0001769,0.0,1.0",),
+    "Test_v2": ("ISIC_0012086,0.0,0.0",),
+}
+ISIC_PEOPLE = {
+    "Training": ("ISIC_0000000,55,female", "ISIC_0000002,unknown,unknown"),
+    "Validation": ("ISIC_0001769,35,male",),
+    "Test_v2": ("ISIC_0012086,unknown,female",),
+}
+
+
+def isic(root: Path, image: Callable[[str], bytes] = lambda _: b"jpeg") -> Path:
+    """Write the three parts as they are unpacked, superpixels and all."""
+    files: dict[str, str | bytes] = {}
+    for part, rows in ISIC_CLASSES.items():
+        data = f"ISIC-2017_{part}_Data"
+        files[f"ISIC-2017_{part}_Part3_GroundTruth.csv"] = "\r\n".join((ISIC_HEADER, *rows))
+        files[f"{data}/{data}_metadata.csv"] = lines(
+            "image_id,age_approximate,sex", *ISIC_PEOPLE[part]
+        )
+        for name in (row.split(",")[0] for row in rows):
+            files[f"{data}/{name}.jpg"] = image(name)
+            files[f"{data}/{name}_superpixels.png"] = png()
+    return write(root, files)
+
+
+READER_TREES: dict[str, Callable[[Path], Path]] = {"vindr": vindr, "rsna": rsna, "isic": isic}

@@ -23,7 +23,7 @@ Source = Annotated[Path, typer.Argument(help="The folder of radiographs.")]
 Layout = Annotated[
     str,
     typer.Option(
-        help="nih, chexpert, covidx, mimic, openi, padchest, vindr, rsna, folder, dicom; "
+        help="nih, chexpert, covidx, mimic, openi, padchest, vindr, rsna, isic, folder, dicom; "
         "chexzero, medselect."
     ),
 ]
@@ -63,6 +63,7 @@ Consensus = Annotated[
     Literal["majority", "any", "unanimous"],
     typer.Option(help="What several readers say together (vindr)."),
 ]
+Coding = Annotated[Literal["isic", "x-mir"], typer.Option(help="How classes are numbered (isic).")]
 Mapping = Annotated[
     Path | None,
     typer.Option(help="Which images of ChestX-ray14 they are, if not in SOURCE (rsna)."),
@@ -103,6 +104,7 @@ def ingest(
     method: Method = None,
     reports: Reports = None,
     consensus: Consensus = "majority",
+    coding: Coding = "isic",
     mapping: Mapping = None,
     labels: Labels = None,
     keep_ids: KeepIds = False,
@@ -130,7 +132,7 @@ def ingest(
     options = SourceOptions(
         views=_listed(views), table=table, columns=_renamed(column or []),
         findings=_listed(findings), method=method, reports=reports, consensus=consensus,
-        mapping=mapping, labels=labels, keep_ids=keep_ids, key_file=key,
+        coding=coding, mapping=mapping, labels=labels, keep_ids=keep_ids, key_file=key,
         modalities=_listed(modalities) or SourceOptions.modalities,
         workers=workers or 1 if layout in ("dicom", "vindr", "rsna") else 1,
     )  # fmt: skip

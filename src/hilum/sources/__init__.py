@@ -1,4 +1,4 @@
-"""Folders of radiographs, each in its own layout, as rows in one schema.
+"""Folders of images, each in its own layout, as rows in one schema.
 
 A reader is a function ``(root, options) -> Listing``, and `SOURCES` names them. A new layout is one
 function and one entry; the conformance tests run over every entry.
@@ -17,6 +17,7 @@ from hilum.sources import (
     covidx,
     dicom,
     folder,
+    isic,
     mimic,
     nih,
     openi,
@@ -41,6 +42,7 @@ SOURCES: Final[dict[str, Reader]] = {
     "padchest": padchest.read,
     "vindr": vindr.read,
     "rsna": rsna.read,
+    "isic": isic.read,
     "folder": folder.read,
     "dicom": dicom.read,
 }
@@ -55,6 +57,7 @@ _ALSO: Final[dict[str, set[str]]] = {
     "padchest": {"table", "findings", "method"},
     "vindr": {"consensus", "workers"},
     "rsna": {"mapping", "workers"},
+    "isic": {"coding"},
     "folder": {"table", "columns", "findings"},
     "dicom": {
         *("columns", "findings", "labels", "keep_ids", "key_file", "modalities", "workers"),

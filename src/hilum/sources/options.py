@@ -37,6 +37,8 @@ class SourceOptions:
         (``padchest``).
     consensus
         What several readers say together (``vindr``); see `hilum.sources.readers`.
+    coding
+        How classes are numbered (``isic``): ``"isic"`` or ``"x-mir"``.
     mapping
         The file that says which image of ChestX-ray14 each image is (``rsna``).
     reports
@@ -62,6 +64,7 @@ class SourceOptions:
     labels: Path | None = None
     method: str | None = None
     consensus: str = "majority"
+    coding: str = "isic"
     mapping: Path | None = None
     reports: Path | None = None
     keep_ids: bool = False

@@ -17,7 +17,7 @@ from hilum.images.jpeg import read_jpeg_header
 from hilum.images.png import SIGNATURE as PNG
 from hilum.sources import attributes
 from hilum.sources.dicom_headers import Header, is_named_dicom, read_headers
-from hilum.sources.files import IMAGE_SUFFIXES, stem
+from hilum.sources.files import IMAGE_SUFFIXES, find, stem
 from hilum.sources.options import SourceOptions
 
 _PNG_SIZE: Final = struct.Struct(">II")  # at byte 16: the first chunk is the header
@@ -30,6 +30,43 @@ SIZES: Final = pl.Schema({"image_id": pl.String, "width": pl.Int32, "height": pl
 def image_stem(file: str) -> str | None:
     """Return a file's name without suffix if it may hold an image; for `files.find`."""
     return stem(file) if file.lower().endswith(IMAGE_SUFFIXES) else None
+
+
+def find_halves(
+    root: Path, frame: pl.DataFrame, *, required: bool
+) -> tuple[pl.DataFrame, list[str]]:
+    """Find files named by `image_id` at any depth, and leave out splits that were not downloaded.
+
+    Parameters
+    ----------
+    root
+        The source's folder.
+    frame
+        With `image_id` and `split`.
+    required
+        Whether every file of a split must be there if one is; otherwise nothing is left out.
+
+    Returns
+    -------
+    The rows with `file`, null where none is there; notes about what is left out.
+
+    Raises
+    ------
+    SourceError
+        If a file is missing, or there twice.
+    """
+    found = find(root, frame["image_id"].to_list(), image_stem)
+    file = pl.col("image_id").replace_strict(found.files, default=None, return_dtype=pl.String)
+    frame = frame.with_columns(file=file)
+    if not required:
+        return frame, []
+    here = frame.filter(pl.col("file").is_not_null().any().over("split"))
+    wanted = frame if here.is_empty() else here
+    missing = wanted.filter(pl.col("file").is_null())["image_id"]
+    found.refuse_missing(tuple(missing))
+    left_out = frame.height - here.height
+    note = f"{left_out:,} images of splits none of whose files is here are left out"
+    return here, [*found.notes, *([note] if left_out else [])]
 
 
 def look(

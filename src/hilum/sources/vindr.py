@@ -29,12 +29,11 @@ from hilum.errors import LeakError, SourceError
 from hilum.findings import canonical
 from hilum.sources import boxes
 from hilum.sources.delimited import TextTable, find_table, read_text_table
-from hilum.sources.files import find
 from hilum.sources.label_columns import labels
 from hilum.sources.listing import Listing, arrange
 from hilum.sources.options import SourceOptions
 from hilum.sources.readers import agree, disagreement
-from hilum.sources.seen import SIZES, fit_boxes, image_stem, look
+from hilum.sources.seen import SIZES, find_halves, fit_boxes, look
 
 _SPLITS: Final = {"train": "trainval", "test": "test"}
 _KAGGLE: Final = "train.csv"
@@ -80,7 +79,7 @@ def read(root: Path, options: SourceOptions) -> Listing:
     findings = tuple(dict.fromkeys(name for part in parts for name in part.findings))
     frame = pl.concat([_rows(part, findings, options.consensus) for part in parts])
     _refuse_doubles(frame)
-    frame, file_notes = _files(root, frame, required=options.pixels)
+    frame, file_notes = find_halves(root, frame, required=options.pixels)
     files = dict(frame.select("image_id", "file").drop_nulls().iter_rows())
     seen, seen_notes = look(root, files, options)
     frame = frame.join(seen, on="image_id", how="left", maintain_order="left")
@@ -206,23 +205,6 @@ def _refuse_doubles(frame: pl.DataFrame) -> None:
     again = frame.filter(pl.col("image_id").is_duplicated())
     if again.height:
         raise LeakError(f"{again['image_id'][0]}: is in the labels of train and of test images")
-
-
-def _files(root: Path, frame: pl.DataFrame, *, required: bool) -> tuple[pl.DataFrame, list[str]]:
-    """Find the files; a half none of whose files is here is left out if the other is here."""
-    found = find(root, frame["image_id"].to_list(), image_stem)
-    file = pl.col("image_id").replace_strict(found.files, default=None, return_dtype=pl.String)
-    frame = frame.with_columns(file=file)
-    if not required:
-        return frame, []
-    here = frame.filter(pl.col("file").is_not_null().any().over("split"))
-    if here.is_empty() or here["file"].null_count():
-        missing = frame if here.is_empty() else here
-        names = missing.filter(pl.col("file").is_null())["image_id"]
-        found.refuse_missing(tuple(names))
-    left_out = frame.height - here.height
-    note = f"{left_out:,} images of the half whose files are not here are left out"
-    return here, [*found.notes, *([note] if left_out else [])]
 
 
 def _adults(frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
