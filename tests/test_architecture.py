@@ -43,6 +43,7 @@ ROOMS = [
     "plots",
     "report",
     "appraisal",
+    "comparison",
     "select",
     "demo",
     "cli",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hilum.classify import classify
     from hilum.collection import Collection
     from hilum.collection import open_collection as open  # noqa: A004
+    from hilum.comparison import compare_training
     from hilum.embed import embed
     from hilum.encoders import (
         Classifier,
@@ -62,6 +63,7 @@ _WHERE = {  # name -> the module that holds it
     "choose_thresholds": "evaluate",
     "classify": "classify",
     "compare": "evaluate",
+    "compare_training": "comparison",
     "convert": "encoders",
     "embed": "embed",
     "evaluate": "evaluate",
@@ -123,6 +125,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "fit_calibration",
     "evaluate",
     "compare",
+    "compare_training",
     "evaluation_page",
     "read_table",
     "write_table",
