@@ -20,11 +20,13 @@ from hilum.collection.summary import summarise
 from hilum.decoding import pack, unpack
 from hilum.embed import embed, embed_pixels
 from hilum.encoders import random_encoder
+from hilum.encoders.classifier import corners
 from hilum.encoders.image import check_pixels, to_input
 from hilum.errors import CollectionError, ImageError, UsageError
 from hilum.export import export
 from hilum.images import Channels, Resize, decode_bytes, read_picture, to_square
 from hilum.ingest import ingest
+from hilum.retrieve import retrieve
 from hilum.sheet import contact_sheet
 from hilum.training import pretrain_pixels, views
 from hilum.training.feed import feed_of, resident, shrink
@@ -362,3 +364,26 @@ def test_chexzeros_files_hold_no_colour(colour: Collection, tmp_path: Path) -> N
     ):
         export(colour, tmp_path / "out", "chexzero")
     assert not (tmp_path / "out").exists()
+
+
+# ------------------------------------------------------------------------ what looks at it
+
+
+def test_a_file_that_is_looked_for_is_read_as_the_collection_was(tmp_path: Path) -> None:
+    source = colour_source(tmp_path / "lesions")
+    made = ingest(
+        source, tmp_path / "c.lance", layout="folder", size=24, channels=3, resize="chexzero"
+    ).collection
+    encoder = random_encoder("test_resnet", size=24, channels=3)
+    space = embed(made, encoder, "space")
+    found = retrieve(space, "space", like=source / "x/3.png", encoder=encoder, k=1)
+    assert found.ids[0] == made.ids()[3]
+    np.testing.assert_allclose(found.scores[0], 1.0, atol=1e-5)
+
+
+def test_looks_into_corners_of_colour_images_are_those_of_grey_ones() -> None:
+    grey = torch.from_numpy(RNG.integers(0, 256, (2, 20, 20), dtype=np.uint8))
+    for plain, shown in zip(
+        corners(grey), corners(grey[..., None].repeat(1, 1, 1, 3)), strict=True
+    ):
+        torch.testing.assert_close(shown[..., 1], plain)

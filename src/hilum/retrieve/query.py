@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ def _of_file(
 ) -> Vectors:  # fmt: skip
     from hilum.encoders import load_encoder
     from hilum.encoders.device import choose_engine
-    from hilum.images import read_picture
+    from hilum.images import Channels, Resize, read_picture
 
     if not path.is_file():
         raise UsageError(
@@ -123,7 +123,9 @@ def _of_file(
         encoder = load_encoder(encoder, engine=choose_engine(device))
     _check_there(view, embedding)
     check_same_space(view, embedding, encoder)
-    picture = read_picture(path, view.size)
+    made = view.settings  # the file becomes what it would be in the collection
+    resize, channels = cast(Resize, made.resize), cast(Channels, made.channels)
+    picture = read_picture(path, view.size, resize=resize, channels=channels)
     vector: Vectors = _unit(encoder.encode_images(picture.pixels[None]))[0]
     return vector
 
