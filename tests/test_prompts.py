@@ -86,8 +86,9 @@ def test_pairs_of_ones_own_are_used_as_they_are_and_names_may_be_new() -> None:
 
 
 def test_a_name_with_braces_is_filled_once() -> None:
-    (pair,) = prompt_pairs(["a {} b"], mode="chexzero")
-    assert pair.absent == ("no a {} b",)
+    for name in ("a {} b", "a {a} b"):
+        (pair,) = prompt_pairs([name], mode="chexzero")
+        assert (pair.present, pair.absent) == ((name,), (f"no {name}",))
 
 
 def test_sentences_that_cannot_be_used_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from hilum import cli
 from hilum.collection import Collection
@@ -23,11 +24,13 @@ from hilum.ingest import ingest
 from hilum.prompts import pair_scores, prompt_pairs, prompt_vectors
 from hilum.tables import Table
 from hilum.training import RECIPES, REPORT_RECIPES, pretrain_reports
-from hilum.training.feed import Resident
+from hilum.training import train as loop
+from hilum.training.feed import Feed, Resident
 from hilum.training.recipes import override
 from hilum.training.report_recipes import find_report_recipe
+from hilum.training.report_task import ReportTask
 from hilum.training.report_validation import recall, retrieval, zeroshot
-from hilum.training.texts import TextSettings
+from hilum.training.texts import Texts, TextSettings
 from hilum.training.told import survey, told
 from reference_reports import made_up
 from reference_training import blobs, slow_processor
@@ -114,6 +117,48 @@ def test_a_collection_becomes_a_pair_in_a_run_folder(
     assert repeated.fingerprint == pair.fingerprint
 
 
+def test_images_are_told_with_their_own_reports_where_others_have_none(
+    train: Collection, val: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 3 of the training images and the first of the others have nothing to say."""
+    fed: dict[str, NDArray[np.uint8]] = {}
+    said: dict[str, str] = {image: f"Edema, number {image}." for image in train.ids() + val.ids()}
+    del said["i03"], said["i18"]
+
+    def note(kind: str, feed: Feed, words_: Sequence[str], view: Collection) -> None:
+        fed[kind] = feed(np.arange(len(feed))).numpy()
+        told_ = [image for image in view.ids() if image in said]
+        assert list(words_) == [said[image] for image in told_]
+
+    class Noted(ReportTask):
+        def __init__(self, pair: Any, spec: Any, feed: Feed, texts: Texts, *rest: Any) -> None:
+            note("train", feed, [one.text for one in texts.whole], train)
+            super().__init__(pair, spec, feed, texts, *rest)
+
+    def noted(pair: Any, feed: Feed, words_: Sequence[str]) -> Any:
+        note("val", feed, words_, val)
+        return retrieval(pair, feed, words_)
+
+    monkeypatch.setattr("hilum.training.reports.ReportTask", Noted)
+    monkeypatch.setattr("hilum.training.reports.retrieval", noted)
+    pretrain_reports(train, tmp_path / "run", validation=val, reports=said, **TINY)
+    np.testing.assert_array_equal(fed["train"], np.delete(train.pixels(), 3, axis=0))
+    np.testing.assert_array_equal(fed["val"], val.pixels()[1:])
+
+
+def test_the_scale_is_within_its_limit_also_after_the_last_step(
+    train: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beyond(task: ReportTask, *given: Any, **named: Any) -> dict[str, Any]:
+        metrics = loop(task, *given, **named)
+        with torch.no_grad():
+            task.pair.logit_scale.add_(9.0)
+        return metrics
+
+    monkeypatch.setattr("hilum.training.reports.train", beyond)
+    assert pretrain_reports(train, tmp_path / "run", **TINY).scale == pytest.approx(100)
+
+
 def test_no_word_of_a_report_is_in_the_files_of_a_run(
     train: Collection, val: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,14 +177,16 @@ def test_the_labels_of_validation_images_choose_only_when_asked_to(
     pretrain_reports(train, tmp_path / "a", validation=val, validate="zeroshot", **TINY)
     pretrain_reports(train, tmp_path / "b", validation=val, **TINY)
     pretrain_reports(train, tmp_path / "c", validation=val, validate="none", **TINY)
+    pretrain_reports(train, tmp_path / "d", **TINY)  # no images to choose by
     ways = {}
-    for name in "abc":
+    for name in "abcd":
         asked = json.loads((tmp_path / name / "settings.json").read_text())
         log = (tmp_path / name / "log.jsonl").read_text().splitlines()
         ways[name] = asked["validate"], "measure" in json.loads(log[0])
         made = read_header(tmp_path / name / "encoder.safetensors")["provenance"]
         assert made["validate"] == asked["validate"]
-    assert ways == {"a": ("zeroshot", True), "b": ("retrieval", True), "c": ("none", False)}
+    assert ways == {"a": ("zeroshot", True), "b": ("retrieval", True), "c": ("none", False),
+                    "d": ("none", False)}  # fmt: skip
 
 
 def test_the_image_tower_starts_from_an_image_encoder(train: Collection, tmp_path: Path) -> None:
@@ -172,6 +219,18 @@ def test_other_reports_do_not_continue_a_run(train: Collection, tmp_path: Path) 
     pretrain_reports(train, tmp_path / "run", reports=said, **TINY)
     with pytest.raises(RunError, match=r"started with other settings \(data was '.*name a new fo"):
         pretrain_reports(train, tmp_path / "run", reports=said | {"i01": "Edema."}, **TINY)
+
+
+def test_other_weights_under_the_same_name_do_not_continue_a_run(
+    train: Collection, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    for seed in (0, 1):
+        save_encoder(random_encoder("test_resnet", seed, size=32, engine=slow_processor()), start)
+        if not seed:
+            pretrain_reports(train, tmp_path / "run", init=start, **TINY)
+    with pytest.raises(RunError, match=r"started with other settings \(start was '"):
+        pretrain_reports(train, tmp_path / "run", init=start, **TINY)
 
 
 @pytest.mark.parametrize(

@@ -491,6 +491,22 @@ def test_images_that_come_in_meanwhile_are_not_mixed_up(
             collection, pair, progress=grow)  # fmt: skip
 
 
+def test_vectors_of_other_images_are_not_taken_for_these(
+    collection: Collection, pair: PairEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many vectors as images, but not of the same ones: nothing goes by position."""
+    zeroshot(collection, pair)
+    plain = Collection.vector_batches
+
+    def swapped(self: Collection, name: str) -> Any:
+        for ids, vectors in plain(self, name):
+            yield ids[::-1], vectors
+
+    monkeypatch.setattr(Collection, "vector_batches", swapped)
+    refused(CollectionError, r"images came in while it was scored; run it again",
+            open_collection(collection.uri), pair)  # fmt: skip
+
+
 def test_a_collection_without_pixels_or_vectors_is_refused(
     tmp_path: Path, pair: PairEncoder
 ) -> None:
