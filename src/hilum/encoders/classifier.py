@@ -224,8 +224,8 @@ class Classifier:
 
         Parameters
         ----------
-        pixels : (n, side, side) uint8
-            Square grey images of any side; other sides than the spec's are resized.
+        pixels : (n, side, side) or (n, side, side, 3) uint8
+            Square images of any side, grey or RGB; other sides than the spec's are resized.
         features : (n, columns) float32
             The spec's features (`hilum.features.features_of`); NaN is unknown. A classifier that
             was trained to do without them may be given none.
@@ -260,7 +260,7 @@ class Classifier:
     def look(
         self, pixels: Tensor, features: Tensor | None = None, looks: int | None = None
     ) -> Tensor:
-        """Map (n, side, side) uint8 on any device to scores (n, findings), averaged over looks."""
+        """Map (n, side, side[, 3]) uint8 on any device to scores, averaged over looks."""
         looks = self.spec.looks if looks is None else looks
         if looks not in LOOKS:
             raise UsageError(f"looks at an image are 1 or 5; got {looks}")
@@ -268,7 +268,7 @@ class Classifier:
         return torch.stack([self.see(view, features).sigmoid() for view in views]).mean(dim=0)
 
     def see(self, pixels: Tensor, features: Tensor | None = None) -> Tensor:
-        """Map (n, side, side) uint8 on any device to (n, findings) float32 logits on its own."""
+        """Map (n, side, side[, 3]) uint8 on any device to (n, findings) float32 logits."""
         images = to_input(pixels.to(self.engine.device, non_blocking=True), self.spec.image)
         if features is not None:
             features = features.to(self.engine.device)
@@ -304,8 +304,8 @@ class Classifier:
 
 
 def corners(pixels: Tensor) -> list[Tensor]:
-    """Return five looks at images (n, side, side): the whole, and into each corner."""
-    side = pixels.shape[-1]
+    """Return five looks at images (n, side, side[, 3]): the whole, and into each corner."""
+    side = pixels.shape[1]
     less = max(1, round(side * CORNER))
     first, last = slice(0, less), slice(side - less, side)
     pairs = [(rows, columns) for rows in (first, last) for columns in (first, last)]

@@ -15,6 +15,7 @@ from hilum.encoders.classifier_file import (
     save_classifier,
 )
 from hilum.encoders.device import Engine, choose_engine
+from hilum.encoders.image import check_channels
 from hilum.encoders.tensors import read_tensors, write_json
 from hilum.errors import UsageError
 from hilum.progress import Progress
@@ -312,8 +313,12 @@ def _start(
     recipe: SupervisedRecipe, asked: Asked, taught: Lesson
 ) -> tuple[ClassifierSpec, ClassifierModule]:
     """Make the network a run starts from."""
-    seed = recipe.train.seed
-    backbone, image = start_backbone(recipe.init, recipe.wanted, seed)
+    seed, stored = recipe.train.seed, taught.view.settings.channels
+    wanted = recipe.wanted
+    if recipe.init == "random" and wanted.channels is None:
+        wanted = replace(wanted, channels=stored)
+    backbone, image = start_backbone(recipe.init, wanted, seed)
+    check_channels(stored, image.channels)
     start = "random weights" if recipe.init == "random" else recipe.init
     source = f"{len(taught)} images and their labels, from {start}"
     spec = ClassifierSpec(

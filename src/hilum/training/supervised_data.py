@@ -239,7 +239,8 @@ def refuse_unknown_inputs(taught: Lesson) -> None:
 
 def _digest(taught: Lesson, files: list[str]) -> str:
     total = hashlib.sha256()
-    parts = (taught.ids, taught.patients, files, taught.findings, taught.names)
+    stored = (taught.view.size, taught.view.settings.channels)
+    parts = (taught.ids, taught.patients, files, stored, taught.findings, taught.names)
     total.update(repr([list(part) for part in parts]).encode())
     for values in (taught.targets, taught.features):
         total.update(np.ascontiguousarray(values).tobytes())
