@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from hilum.errors import HilumError, ImageError
     from hilum.evaluate import Metrics, choose_thresholds, compare, evaluate, fit_calibration
+    from hilum.explain import Saliency, explain
     from hilum.findings import FINDINGS
     from hilum.images import Geometry, read_picture
     from hilum.ingest import ingest
@@ -59,6 +60,7 @@ _WHERE = {  # name -> the module that holds it
     "ImageError": "errors",
     "Metrics": "evaluate",
     "Page": "report",
+    "Saliency": "explain",
     "Table": "tables",
     "choose_thresholds": "evaluate",
     "classify": "classify",
@@ -68,6 +70,7 @@ _WHERE = {  # name -> the module that holds it
     "embed": "embed",
     "evaluate": "evaluate",
     "evaluation_page": "appraisal",
+    "explain": "explain",
     "fit_calibration": "evaluate",
     "ingest": "ingest",
     "load_classifier": "encoders",
@@ -101,6 +104,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "ImageError",
     "Metrics",
     "Page",
+    "Saliency",
     "Table",
     "write_hospital",
     "read_source",
@@ -121,6 +125,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "load_classifier",
     "zeroshot",
     "retrieve",
+    "explain",
     "choose_thresholds",
     "fit_calibration",
     "evaluate",

@@ -93,7 +93,7 @@ class Showing:
         how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
         size = (drawn.width, drawn.height)
         picture = cv2.resize(np.ascontiguousarray(content), size, interpolation=how)
-        heat = in_original(for_it(saliency.signed[row]), drawn)
+        heat = in_original(for_it(saliency.signed[row]), drawn, saliency.origin.offset)
         highest = heat.max()
         return Shown(
             np.asarray(picture, np.uint8),

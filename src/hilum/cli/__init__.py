@@ -12,6 +12,7 @@ import typer
 from hilum.cli.classify import register as register_classify
 from hilum.cli.demo import register as register_demo
 from hilum.cli.evaluate import register as register_evaluate
+from hilum.cli.explain import register as register_explain
 from hilum.cli.ingest import register as register_ingest
 from hilum.cli.labels import register as register_labels
 from hilum.cli.phantom import register as register_phantom
@@ -43,6 +44,7 @@ register_classify(app)
 register_supervised(app)
 register_zeroshot(app)
 register_retrieve(app)
+register_explain(app)
 register_evaluate(app)
 
 

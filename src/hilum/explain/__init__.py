@@ -3,7 +3,8 @@
 `explain` is the way in and `Saliency` what comes out. Below them, lowest first:
 
 * `frames` and `layers` find where in a network there is a map of the image, in any layout, and
-  `capture` keeps what a layer gave and the slope of any output by it;
+  `capture` keeps what a layer gave and the slope of any output by it; `placement` measures where
+  in the image its cells look;
 * `cam` weights activations by gradients, a dict of functions on arrays, and `diagnosis` says why
   a map is blank;
 * `model` is what can be explained, `explaining` goes through a collection, `saliency` brings maps

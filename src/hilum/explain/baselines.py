@@ -49,17 +49,17 @@ class Baselines:
 
     def maps(self, row: int, name: str) -> list[Map]:
         """Return a baseline's maps for one image, in its original frame; several for noise."""
-        geometry = self.saliency.geometries[row]
+        geometry, offset = self.saliency.geometries[row], self.saliency.origin.offset
         if name == CENTRE:
             return [centre(geometry)]
         if name == RANDOM:
             rng = np.random.default_rng([self.seed, row])
             grids = rng.random((self.draws, *self.saliency.origin.grid), dtype=np.float32)
-            return [in_original(grid, geometry) for grid in grids]
+            return [in_original(grid, geometry, offset) for grid in grids]
         partner = int(self.partners[row])
         if partner < 0:
             return []
-        return [in_original(for_it(self.saliency.signed[partner]), geometry)]
+        return [in_original(for_it(self.saliency.signed[partner]), geometry, offset)]
 
 
 def centre(geometry: Geometry) -> Map:

@@ -15,6 +15,7 @@ from hilum.explain.capture import Capture, capture
 from hilum.explain.diagnosis import Diagnosis, diagnose, where_gradient_ends
 from hilum.explain.layers import Forward, Layer, find_layer
 from hilum.explain.model import AnyModel, Explained, explained
+from hilum.explain.placement import find_offset
 from hilum.explain.saliency import Origin, Saliency, joined
 from hilum.images import Geometry
 from hilum.progress import Progress, silent
@@ -94,8 +95,9 @@ def explain(
     columns = [network.column(one) for one in findings or network.findings]
     rows, wanted = _wanted(collection, images, network, dict.fromkeys(columns), marked)
     shape = (network.image.channels, network.image.size, network.image.size)
-    found = find_layer(network.module, lambda one: network.forward(one, None), shape, layer)
-    work = _Work(collection, network, found, method)
+    found = find_layer(network.module, network.see, shape, layer)
+    offset = find_offset(network.module, network.see, found, shape)
+    work = _Work(collection, network, found, method, offset)
     parts: list[Saliency] = []
     progress(0, len(rows))
     for start in range(0, len(rows), batch_size):
@@ -151,9 +153,10 @@ class _Work:
     """What stays the same from batch to batch."""
 
     def __init__(
-        self, collection: "Collection", network: Explained, layer: Layer, method: str
+        self, collection: "Collection", network: Explained, layer: Layer, method: str, offset: float
     ) -> None:
-        self.collection, self.network, self.layer, self.method = collection, network, layer, method
+        self.collection, self.network, self.layer = collection, network, layer
+        self.method, self.offset = method, offset
         self.ids = collection.ids()
         frames = collection.table(["geometry"])["geometry"].to_list()
         self.geometries = [None if one is None else Geometry(**one) for one in frames]
@@ -229,6 +232,7 @@ class _Work:
         return Origin(
             self.method, self.layer.name, (frame.height, frame.width), network.name,
             network.fingerprint, network.image.size, self.collection.uri, self.collection.version,
+            self.offset,
         )  # fmt: skip
 
 

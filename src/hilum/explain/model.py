@@ -72,6 +72,10 @@ class Explained:
         """Return (n, side, side) uint8 as the network wants it, on its device."""
         return to_input(torch.from_numpy(pixels).to(self.device), self.image)
 
+    def see(self, images: Tensor) -> Tensor:
+        """Return the logits of prepared images of which nothing else is known."""
+        return self.forward(images, None)
+
     def column(self, finding: str) -> int:
         """Return the output of a finding, in any of its spellings.
 

@@ -29,14 +29,17 @@ class Origin:
     ----------
     method
         A name in `hilum.explain.METHODS`.
-    layer
-        Whose output they are made from, and (height, width) of its grid.
+    layer, grid
+        Whose output they are made from, and (height, width) of it.
     model, fingerprint
         The network in words, and sha256 (hex) over it.
     size
         Side of its input in pixels.
     collection, version
         Where the images are.
+    offset
+        How far the grid's cells look from the middles of their parts of the image, down and to
+        the right, in cells (`hilum.explain.placement`).
     """
 
     method: str
@@ -47,6 +50,7 @@ class Origin:
     size: int
     collection: str
     version: int
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,7 @@ class Saliency:
         if self.diagnoses[row].blank:
             frame = self.geometries[row]
             return np.zeros((frame.height, frame.width), np.float32)
-        return in_original(for_it(self.signed[row]), self.geometries[row])
+        return in_original(for_it(self.signed[row]), self.geometries[row], self.origin.offset)
 
     def blank(self) -> dict[Kind, int]:
         """Count the kinds of the diagnoses that are no map."""
@@ -135,9 +139,20 @@ class Saliency:
         }
 
 
-def in_original(grid: Map, geometry: Geometry) -> Map:
+def in_original(grid: Map, geometry: Geometry, offset: float = 0.0) -> Map:
     """Spread a map on a grid over the original image, (height, width).
 
+    Parameters
+    ----------
+    grid : (rows, columns)
+        Over the stored square.
+    geometry
+        Where the image lies in it, and how large it was.
+    offset
+        As in `Origin`.
+
+    Notes
+    -----
     Between the centres of the cells it is bilinear, in one step: spread over the square first
     and then again, an image that is larger than its square would be interpolated twice.
     """
@@ -145,8 +160,8 @@ def in_original(grid: Map, geometry: Geometry) -> Map:
     scale = geometry.size / np.array([columns, rows])  # square pixels per cell, (x, y)
     corners = np.array([[0, 0], [geometry.width, geometry.height]])
     (left, top), (right, bottom) = geometry.points_to_square(corners) / scale
-    across = _centres(left, right, geometry.width)
-    down = _centres(top, bottom, geometry.height)
+    across = _centres(left, right, geometry.width) - offset
+    down = _centres(top, bottom, geometry.height) - offset
     return _bilinear(_bilinear(grid, down, axis=0), across, axis=1)
 
 
