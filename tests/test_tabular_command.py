@@ -85,7 +85,7 @@ def test_a_run_without_validation_labels_says_that_nothing_was_measured(tmp_path
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--inputs", "image,history"], 2, "'image' is not an input without pixels; there are"),
+        (["--inputs", "weight,history"], 2, "'weight' is not an input without pixels; there are"),
         (["--findings", "Gout"], 1, "there is no finding 'Gout' in this collection"),
         (["--where", "colour = 1"], 1, "cannot filter by 'colour = 1'"),
     ],

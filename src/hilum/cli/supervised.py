@@ -1,26 +1,77 @@
 """`hilum train` and `hilum predict`: from all the labels of some patients to scores of others."""
 
 import json
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.console import emit, note, progress_bar, read_settings
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
 
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
+Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
 Inputs = Annotated[
     str,
     typer.Option(
-        help="What the model sees, separated by commas: demographics (age, sex, view), previous "
-        "(labels of the previous visit), history (of all earlier visits), course (more of them)."
+        help="What the model sees, separated by commas: image, demographics (age, sex, view), "
+        "previous (labels of the previous visit), history (of all earlier visits), course (more "
+        "of them). By default image where there are pixels, else demographics,history."
     ),
 ]
 Findings = Annotated[str, typer.Option(help="What to learn, separated by commas; all by default.")]
 Where = Annotated[str, typer.Option(help="Which images, as SQL; '' takes all.")]
 Uncertain = Annotated[
-    Literal["ignore", "positive", "negative"], typer.Option(help="What uncertain labels count as.")
+    str,
+    typer.Option(
+        "--uncertain",
+        "--policy",
+        help="What uncertain labels count as: ignore, positive, negative, or with the image a "
+        "number from 0 to 1.",
+    ),
 ]
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="With the image: nih-study, modern or modern-small (the default)."),
+]
+Backbone = Annotated[str | None, typer.Option(help="With the image: a timm architecture.")]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        help="With the image: random, timm:NAME, a run of hilum pretrain or train, or weights."
+    ),
+]
+Pooling = Annotated[
+    Literal["own", "avg", "max"] | None,
+    typer.Option(help="With the image: how the last feature map becomes a vector."),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(help="With the image: study, bce, positive, focal, asymmetric, adjusted or auc."),
+]
+Epochs = Annotated[float | None, typer.Option(help="With the image: rounds of all images.")]
+Batch = Annotated[int | None, typer.Option(help="With the image: images per step.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="With the image: any field of the recipe, as NAME=VALUE (JSON)."),
+]
+Device = Annotated[str, typer.Option(help="With the image: auto, cpu or cuda.")]
+Model = Annotated[
+    Literal["logistic", "boosted", "mean"] | None,
+    typer.Option(
+        help="Without it: logistic regression (the default), boosted trees, or the mean of both."
+    ),
+]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit", help="Without it: fit again on train and val together, once all is chosen."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -32,42 +83,106 @@ def register(app: typer.Typer) -> None:
 
 def train(
     collection: Uri,
-    run: Annotated[Path, typer.Argument(help="A folder for the run.")],
-    inputs: Inputs = "demographics,history",
-    model: Annotated[
-        Literal["logistic", "boosted", "mean"],
-        typer.Option(help="logistic regression, boosted trees, or the mean of both."),
-    ] = "logistic",
+    run: Run,
+    inputs: Inputs = "",
+    recipe: Recipe = None,
+    backbone: Backbone = None,
+    init: Init = None,
+    pooling: Pooling = None,
+    loss: Loss = None,
+    uncertain: Uncertain = "ignore",
     findings: Findings = "",
     where: Where = "",
-    policy: Uncertain = "ignore",
-    refit: Annotated[
-        bool,
-        typer.Option("--refit", help="Fit again on train and val together, once all is chosen."),
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    epochs: Epochs = None,
+    batch: Batch = None,
+    set_: Set = None,
+    device: Device = "auto",
+    model: Model = None,
+    refit: Refit = False,
+    seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Train on the labels of the split train, and choose on the split val.
 
-    Without pixels: from age, sex, view and the labels of earlier visits, for collections made
-    with --no-pixels, too. RUN/model.safetensors holds the model, RUN/metrics.json how it does on
-    validation patients. No image of the split test is scored.
+    With image among the inputs: a network, into RUN/classifier.safetensors. A run that was stopped
+    goes on where it was when the same command is given again. Several GPUs: torchrun --no-python
+    --nproc-per-node N hilum train ...
+
+    Without: from age, sex, view and the labels of earlier visits, for collections made with
+    --no-pixels, too, into RUN/model.safetensors.
+
+    RUN/metrics.json says how either does on validation patients. No image of the split test is
+    read.
     """
     from hilum.collection import open_collection
+
+    whole = open_collection(collection)
+    view = whole.where(where) if where else whole
+    seen = _listed(inputs) or (["image"] if view.size else ["demographics", "history"])
+    names = tuple(_listed(findings)) or None
+    with_image = {
+        "recipe": recipe, "architecture": backbone, "init": init, "pooling": pooling, "loss": loss,
+        "epochs": epochs, "batch": batch, **read_settings(set_ or []),
+    }  # fmt: skip
+    changes = {key: value for key, value in with_image.items() if value is not None}
+    if "image" in seen:
+        _refuse({"--model": model, "--refit": refit}, "without the image")
+        changes |= {"seed": seed} if seed else {}
+        changes["uncertain"] = _number_or_name(uncertain)
+        facts = _train_classifier(view, run, seen, names, device, changes)
+    else:
+        _refuse({"--" + key: value for key, value in changes.items()}, "with the image")
+        facts = _train_tabular(
+            view, run, seen, names, (model or "logistic", uncertain, refit, seed)
+        )
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first
+        emit(facts, as_json=as_json, text=f"{run}: {_said(facts)}")
+
+
+def _train_classifier(
+    view: "Collection", run: Path, inputs: list[str], findings: tuple[str, ...] | None,
+    device: str, changes: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    import hilum
+
+    recipe = changes.pop("recipe", "modern-small")
+    with progress_bar("train") as progress:
+        made = hilum.train(
+            view, run, recipe, inputs=inputs, findings=findings, device=device, progress=progress,
+            **changes,
+        )  # fmt: skip
+    for finding, text in made.notes.items():
+        note(f"{finding}: {text}")
+    settings, metrics = (_read(run, name) for name in ("settings.json", "metrics.json"))
+    return {
+        "run": str(run),
+        "images": settings["images"],
+        "fingerprint": made.fingerprint,
+        **metrics,
+    }
+
+
+def _train_tabular(
+    view: "Collection", run: Path, inputs: list[str], findings: tuple[str, ...] | None,
+    how: tuple[str, Any, bool, int],
+) -> dict[str, Any]:  # fmt: skip
+    from hilum.errors import UsageError
     from hilum.tabular import Recipe
     from hilum.tabular import train as run_training
 
-    names = _listed(findings)
-    recipe = Recipe(tuple(_listed(inputs)), model, tuple(names) or None, policy, refit, seed)
-    view = open_collection(collection)
+    kind, uncertain, refit, seed = how
+    if uncertain not in ("ignore", "positive", "negative"):
+        raise UsageError(
+            f"without the image an uncertain label counts as ignore, positive or negative; got "
+            f"{uncertain!r}"
+        )
+    recipe = Recipe(tuple(inputs), kind, findings, uncertain, refit, seed)
     with progress_bar("train") as progress:
-        made = run_training(view.where(where) if where else view, run, recipe, progress)
+        made = run_training(view, run, recipe, progress)
     for finding, text in made.notes.items():
         note(f"{finding}: {text}")
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    facts = {"run": str(run), "images": made.provenance["images"], **metrics}
-    emit(facts, as_json=as_json, text=f"{run}: {_said(metrics)}")
+    metrics = _read(run, "metrics.json")
+    return {"run": str(run), "images": made.provenance["images"], **metrics}
 
 
 def predict(
@@ -75,18 +190,33 @@ def predict(
     model: Annotated[Path, typer.Option(exists=True, help="A run of hilum train, or its weights.")],
     out: Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")],
     where: Where = "split = 'test'",
+    without: Annotated[
+        str,
+        typer.Option(
+            help="Inputs to do without, separated by commas, where the model learnt to: of a "
+            "patient of whom nothing is known."
+        ),
+    ] = "",
+    looks: Annotated[
+        int | None, typer.Option(help="Looks at an image to average: 1, or 5 (into its corners).")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Json = False,
 ) -> None:
     """Score images with a trained model; hilum evaluate reads the table.
 
     What is known of earlier visits comes from the whole collection, whatever --where keeps.
     """
+    import hilum
     from hilum.collection import open_collection
     from hilum.tables import write_table
-    from hilum.tabular import predict as score
 
     view = open_collection(collection)
-    scores = score(view.where(where) if where else view, model)
+    view = view.where(where) if where else view
+    with progress_bar("predict") as progress:
+        scores = hilum.predict(
+            view, model, without=_listed(without), looks=looks, device=device, progress=progress
+        )
     write_table(scores, out)
     for finding, text in scores.notes.items():
         note(f"{finding}: {text}")
@@ -97,6 +227,27 @@ def predict(
         "notes": dict(scores.notes),
     }
     emit(facts, as_json=as_json, text=f"{out}: {len(scores)} images")
+
+
+def _refuse(options: dict[str, Any], where: str) -> None:
+    """Raise UsageError if an option of the other kind of model was given."""
+    from hilum.errors import UsageError
+
+    given = [name.replace("_", "-") for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"{', '.join(given)}: only for a model {where} (see --inputs)")
+
+
+def _number_or_name(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _read(run: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / name).read_text(encoding="utf-8"))
+    return found
 
 
 def _listed(text: str) -> list[str]:
