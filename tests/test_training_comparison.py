@@ -285,6 +285,7 @@ def test_wrong_settings_of_one_arm_are_refused_before_any_is_trained(
     with pytest.raises(UsageError, match="'wrong' is not a loss"):
         compare_training(collection, tmp_path / "run", design, trainer=trainer)
     assert trainer.trained == []
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

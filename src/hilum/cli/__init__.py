@@ -10,6 +10,7 @@ import sys
 import typer
 
 from hilum.cli.classify import register as register_classify
+from hilum.cli.compare import register as register_compare
 from hilum.cli.demo import register as register_demo
 from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.explain import register as register_explain
@@ -42,6 +43,7 @@ register_selector(app)
 register_select(app)
 register_classify(app)
 register_supervised(app)
+register_compare(app)
 register_zeroshot(app)
 register_retrieve(app)
 register_explain(app)

@@ -8,7 +8,7 @@ written of it, with `figures` and a `page`.
 
 from hilum.comparison.compare import compare_training
 from hilum.comparison.design import AXES, STUDY, Arm, Design
-from hilum.comparison.files import as_text, save
+from hilum.comparison.files import as_json, as_text, save
 from hilum.comparison.judging import Intervals
 from hilum.comparison.result import Difference, Standing, TrainingComparison
 
@@ -21,6 +21,7 @@ __all__ = [
     "Intervals",
     "Standing",
     "TrainingComparison",
+    "as_json",
     "as_text",
     "compare_training",
     "save",

@@ -10,7 +10,7 @@ from hilum.comparison.design import Design, json_types
 from hilum.comparison.judging import Intervals
 from hilum.comparison.processes import Supervised
 from hilum.comparison.result import TrainingComparison
-from hilum.comparison.runs import SPLITS, open_comparison, train_all
+from hilum.comparison.runs import SPLITS, open_comparison, plan, train_all
 from hilum.comparison.training import Trainer
 from hilum.errors import UsageError
 from hilum.findings import Policy
@@ -83,10 +83,9 @@ def compare_training(
         raise UsageError("choose what an uncertain label counts as: ignore, positive or negative")
     if floor is not None:
         check_kind(floor)
+    planned = plan(collection, folder, design, trainer, device)
     open_comparison(folder, design, collection)
-    done = train_all(
-        collection, folder, design, trainer, device=device, progress=progress, told=told
-    )
+    done = train_all(planned, trainer, progress, told)
     failed = {t.arm.name: t.failed for t in reversed(done) if t.failed}
     contest = Contest(collection, trainer, device, policy, intervals)
     for arm in design.arms():

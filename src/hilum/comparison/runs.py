@@ -118,17 +118,32 @@ def _digest(view: "Collection") -> str:
     return total.hexdigest()
 
 
+def plan(
+    view: "Collection", folder: Path, design: Design, trainer: Trainer, device: str = "auto"
+) -> list[tuple[Training, Job]]:
+    """Return every training that there is to do, done or not, and its job.
+
+    Raises
+    ------
+    UsageError
+        If the settings of an arm cannot be used.
+    """
+    planned = []
+    for arm in design.arms():
+        for seed in design.seeds:
+            training = Training(arm, seed, folder / "arms" / arm.folder / f"seed-{seed}")
+            planned.append((training, _job(view, training, design, device)))
+            trainer.check(planned[-1][1])
+    return planned
+
+
 def train_all(
-    view: "Collection",
-    folder: Path,
-    design: Design,
+    planned: Sequence[tuple[Training, Job]],
     trainer: Trainer,
-    *,
-    device: str = "auto",
     progress: Progress = silent,
     told: Callable[[str], None] = lambda _: None,
 ) -> list[Training]:
-    """Train every arm with every seed; one that fails is said to have failed, and the rest go on.
+    """Train what is not trained yet; one that fails is said to have failed, and the rest go on.
 
     Parameters
     ----------
@@ -137,19 +152,13 @@ def train_all(
 
     Raises
     ------
-    UsageError
-        If the settings of an arm cannot be used; nothing is trained then.
     RunError
         If every training failed.
     """
-    arms = [(arm, seed) for arm in design.arms() for seed in design.seeds]
-    planned = [Training(a, s, folder / "arms" / a.folder / f"seed-{s}") for a, s in arms]
-    for training in planned:
-        trainer.check(_job(view, training, design, device))
-    done = []
-    for at, training in enumerate(planned, start=1):
+    done: list[Training] = []
+    for at, (training, job) in enumerate(planned, start=1):
+        done.append(_trained(training, job, trainer, progress))
         label = f"{training.arm.name}, seed {training.seed} ({at} of {len(planned)})"
-        done.append(_trained(training, _job(view, training, design, device), trainer, progress))
         told(f"{label}: {done[-1].failed or 'trained'}")
     if all(training.failed for training in done):
         raise RunError(f"no arm could be trained; the first: {done[0].failed}")
