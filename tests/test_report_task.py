@@ -114,6 +114,31 @@ def test_the_loss_of_a_step_is_the_double_loop_over_its_features() -> None:
     assert numbers["positives"].item() == pytest.approx(batch.positives.sum().item() / 6)
 
 
+def test_a_text_that_stands_often_in_a_batch_is_encoded_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The vectors and the gradients are those of encoding every text for itself."""
+    task = tiny_task()
+    tokens = a_batch(task, [5, 3, 8, 1]).tokens[[0, 1, 0, 2, 3, 2, 0]]
+    plain = task.pair.text_features
+    weights = torch.randn(7, 8, generator=torch.Generator().manual_seed(0))
+
+    def gradients(features: Tensor) -> list[Tensor]:
+        task.zero_grad()
+        torch.autograd.backward((features * weights).sum())
+        return [p.grad.clone() for p in task.parameters() if p.grad is not None]
+
+    slow = torch.nn.functional.normalize(torch.cat([plain(row[None]) for row in tokens]), dim=1)
+    expected = gradients(slow)
+    read: list[int] = []
+    monkeypatch.setattr(task.pair, "text_features", lambda t: read.append(len(t)) or plain(t))  # type: ignore[func-returns-value]
+    features = task._text_features(tokens)
+    assert sum(read) == 4
+    torch.testing.assert_close(features, slow)
+    for ours, theirs in zip(gradients(features), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+
+
 def test_images_without_a_view_are_resized_as_their_spec_says() -> None:
     task = tiny_task(view=ViewSettings())
     spec = replace(task.spec.image, size=8, resize="bicubic")
