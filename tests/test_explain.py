@@ -349,7 +349,7 @@ def test_the_page_says_what_is_blank_and_what_was_left_out(collection: Collectio
     assert "48 maps of 24 images: Grad-CAM at backbone.layer4 of classifier test_resnet." in page
     assert "24 of them are blank." in page
     assert "nothing in the image speaks for the finding" in page
-    assert "The first 12 of 24, in the order of the collection; none was chosen." in page
+    assert "The first 8 of 24, in the order of the collection; none was chosen." in page
     assert "the same for each" not in page
     eigen = replace(maps, origin=replace(maps.origin, method="eigen-cam"))
     assert "the map is the same for each" in maps_page(Showing(eigen, collection)).html()
@@ -386,6 +386,7 @@ def test_the_command_writes_maps_pictures_scores_and_a_page(
     assert len(found["pictures"]) == 3
     assert Path(found["pictures"][0]).name == "0000-i0000-Edema.png"
     assert "3 of 4 maps were drawn; more with --pictures" in said.err
+    assert "no output for" not in said.err
     with Image.open(found["pictures"][0]) as picture:
         assert picture.size[0] == 1000
     assert found["scores"] == json.loads((out / "scores.json").read_text())
@@ -415,9 +416,13 @@ def test_the_command_prints_a_table_of_scores(
     mask[10:30, 20:50] = 255
     Image.fromarray(mask).save(masks / "i0004.png")
     Image.fromarray(mask).save(masks / "i0005.png")
+    (masks.parent / "Mass").mkdir()
+    Image.fromarray(mask).save(masks.parent / "Mass" / "i0005.png")
     assert not run(monkeypatch, folder, "--model", "m.safetensors", "--out", tmp_path / "o",
                    "--score", "--masks", masks.parent, "--bootstrap", "10")  # fmt: skip
-    text = capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "the model has no output for Mass, which is marked too" in said.err
+    text = said.out
     assert "against masks" in text
     assert "95% intervals from 10 resamples of patients" in text
     assert max(map(len, text.splitlines())) <= 80

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hilum.explain.baselines import BASELINES
 from hilum.explain.cam import ALIKE_FOR_ALL, for_it
 from hilum.explain.files import SCORES, save_maps, save_scores
-from hilum.explain.localisation import BEST, MODEL, Localisation
+from hilum.explain.localisation import ALL, BEST, MEAN, MODEL, Localisation
 from hilum.explain.regions import Regions
 from hilum.explain.saliency import Saliency, in_original
 from hilum.images import Geometry
@@ -29,8 +29,8 @@ Outline = NDArray[np.float64]
 
 PICTURES: Final = "pictures"
 SIDE: Final = 640  # pixels of the longer side of a film in a picture
-SMALL: Final = 288  # ... on a page
-ON_A_PAGE: Final = 12  # maps of one finding
+SMALL: Final = 224  # ... on a page
+ON_A_PAGE: Final = 8  # maps of one finding
 
 SHOWN: Final = ("pointing", "pointing_near", "energy", BEST)
 NAMES: Final = {
@@ -248,11 +248,14 @@ def maps_page(showing: Showing, found: Localisation | None = None) -> Page:
 
 
 def _scores(found: Localisation) -> Section:
-    rows = [
-        [finding, one.n, series, *(one.measures[series][name] for name in SHOWN)]
-        for finding, one in found.findings.items()
-        for series in (MODEL, *BASELINES)
-    ]
+    means = [name for name in (MEAN, ALL) if name in found.findings]
+    others = [name for name in found.findings if name not in means]
+    rows: list[list[Cell]] = []
+    for finding in (*means, *others):
+        one = found.findings[finding]
+        for series in (MODEL, *BASELINES):
+            named: list[Cell] = [finding, one.n] if series == MODEL else ["", ""]
+            rows.append([*named, series, *(one.measures[series][name] for name in SHOWN)])
     how = found.settings
     caption = (
         f"Against {how.regions}, with {how.level:.0%} intervals from {how.bootstrap} resamples of "

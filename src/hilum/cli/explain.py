@@ -1,5 +1,6 @@
 """`hilum explain`: where a model sees a finding, and whether it is there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from hilum.cli.console import emit, note, progress_bar
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from hilum.explain.diagnosis import Kind
+    from hilum.explain import Saliency
 
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Images = Annotated[
@@ -110,7 +111,7 @@ def explain(
     with progress_bar("draw") as progress:
         showing = Showing(maps, view, marked)
         made = write_maps(showing, out, found, most=pictures, progress=progress)
-    _remark(len(maps), len(made.pictures), maps.blank())
+    _remark(maps, len(made.pictures), () if marked is None or findings else marked.findings)
     data = {
         "maps": len(maps), "blank": maps.blank(), "files": [str(one) for one in made.files],
         "pictures": [str(one) for one in made.pictures],
@@ -120,10 +121,13 @@ def explain(
     emit(data, as_json=as_json, text=text)
 
 
-def _remark(maps: int, drawn: int, blank: "dict[Kind, int]") -> None:
+def _remark(maps: "Saliency", drawn: int, marked: Sequence[str]) -> None:
+    """Say what was not drawn, what is blank, and what is marked that the model does not score."""
     from hilum.explain.diagnosis import WORDS
 
-    if drawn < maps:
-        note(f"{drawn} of {maps} maps were drawn; more with --pictures")
-    for kind, number in blank.items():
-        note(f"{number} of {maps} maps are blank: {WORDS[kind]}")
+    if lost := [name for name in marked if name not in maps.targets]:
+        note(f"the model has no output for {', '.join(lost)}, which is marked too")
+    if drawn < len(maps):
+        note(f"{drawn} of {len(maps)} maps were drawn; more with --pictures")
+    for kind, number in maps.blank().items():
+        note(f"{number} of {len(maps)} maps are blank: {WORDS[kind]}")

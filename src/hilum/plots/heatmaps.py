@@ -26,6 +26,7 @@ Outline = NDArray[np.float64]
 
 DARKEST: Final = 0.15  # of the colours that are used
 OPAQUE: Final = 0.6  # where the map is highest: the film stays visible
+RISE: Final = 1.5  # opacity goes with this power of the value: low values leave no veil on bones
 LINE: Final = (86, 180, 233)  # Okabe and Ito's sky blue: in no part of the colours of the map
 
 
@@ -51,7 +52,7 @@ def overlay(film: Film, heat: Heat) -> Film:
     """
     share = np.clip(heat, 0, 1)
     painted = 255 * colours()(share)[..., :3]
-    opacity = (OPAQUE * share)[..., None]
+    opacity = (OPAQUE * share**RISE)[..., None]
     under = film if film.ndim == 3 else film[..., None]
     return np.asarray(np.round(under * (1 - opacity) + painted * opacity), np.uint8)
 
