@@ -5,7 +5,7 @@ covers both. Its backbone is an encoder (`Classifier.encoder`), so images can be
 and retrieved with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple, final
@@ -269,14 +269,26 @@ class Classifier:
 
     def see(self, pixels: Tensor, features: Tensor | None = None) -> Tensor:
         """Map (n, side, side[, 3]) uint8 on any device to (n, findings) float32 logits."""
+        return self._run(self.module, self._input(pixels), features)
+
+    def encode(self, pixels: Tensor, _: Tensor | None = None) -> Tensor:
+        """Map (n, side, side[, 3]) uint8 on any device to the backbone's (n, dim) float32."""
+        return self._run(self.module.backbone, self._input(pixels))
+
+    def decide(self, vectors: Tensor, features: Tensor | None = None) -> Tensor:
+        """Map the backbone's (n, dim) to (n, findings) float32 logits, as `see` does."""
+        return self._run(lambda *given: self.module.decide(*given).logits, vectors, features)
+
+    def _input(self, pixels: Tensor) -> Tensor:
         images = to_input(pixels.to(self.engine.device, non_blocking=True), self.spec.image)
-        if features is not None:
-            features = features.to(self.engine.device)
+        return images.contiguous(memory_format=self.engine.memory_format)
+
+    def _run(
+        self, part: Callable[..., Tensor], given: Tensor, features: Tensor | None = None
+    ) -> Tensor:
+        told = () if features is None else (features.to(self.engine.device),)
         with self.engine.autocast():
-            out: Tensor = self.module(
-                images.contiguous(memory_format=self.engine.memory_format), features
-            )
-        return out.float()
+            return part(given, *told).float()
 
     def encoder(self) -> Encoder:
         """Return the backbone as an encoder of images."""

@@ -204,6 +204,7 @@ def _stage(
     task = job.task(frozen=frozen)
     if frozen:
         task.hold_vectors(job.engine)
+        judge = judge and judge.holding(job.classifier())
 
     def header(kept: Kept) -> dict[str, Any]:
         return classifier_header(

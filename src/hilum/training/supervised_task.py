@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
@@ -11,18 +10,18 @@ from numpy.typing import NDArray
 from timm.models import group_parameters
 from torch import Tensor, nn
 
-from hilum.encoders.classifier import ClassifierModule, ClassifierSpec
+from hilum.encoders.classifier import Classifier, ClassifierModule, ClassifierSpec
 from hilum.encoders.device import Engine
 from hilum.encoders.image import normalise, to_input
 from hilum.training import views
 from hilum.training.feed import Feed
 from hilum.training.losses import Loss, LossSettings
 from hilum.training.supervised_recipes import TeachSettings
+from hilum.training.supervised_validation import score_feed
 from hilum.training.synced import batch_norms
 from hilum.training.task import Group, Task
 
 Numbers = NDArray[np.float32]
-AT_ONCE: Final = 128  # images whose vectors are computed together
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,15 +129,9 @@ class SupervisedTask(Task):
         """Compute the frozen backbone's vectors of all images once, where views would be none."""
         if not self.frozen or self.view != views.ViewSettings():
             return
-        self.module.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
-        backbone = self.module.backbone.eval()
-        found = []
-        with torch.inference_mode(), engine.autocast():
-            for start in range(0, len(self.given), AT_ONCE):
-                rows = np.arange(start, min(start + AT_ONCE, len(self.given)))
-                images = to_input(self.given.feed(rows), self.spec.image)
-                found.append(backbone(images.contiguous(memory_format=engine.memory_format)))
-        self.vectors = torch.cat(found).float().clone()
+        classifier = Classifier(self.spec, self.module, engine)
+        found = score_feed(classifier.encode, self.given.feed, None)
+        self.vectors = torch.from_numpy(found).to(engine.device)
 
     def train(self, mode: bool = True) -> "SupervisedTask":
         """Switch to training; what shall keep its batch statistics does."""

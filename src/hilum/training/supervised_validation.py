@@ -1,7 +1,7 @@
 """What a classifier is worth: while it learns, one number; at the end, metrics with intervals."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from hilum.encoders.classifier import Classifier
 from hilum.errors import UsageError
 from hilum.evaluate import auroc, evaluate
 from hilum.tables import Table
-from hilum.training.feed import Feed
+from hilum.training.feed import Feed, Resident
 from hilum.training.losses import Loss
 from hilum.training.supervised_data import Lesson, Numbers
 
@@ -31,10 +31,17 @@ class Judge:
         Their labels and features.
     feed
         Their pixels.
+    vectors
+        What a frozen backbone makes of them, once it was computed.
     """
 
     lesson: Lesson
     feed: Feed
+    vectors: Numbers | None = None
+
+    def holding(self, classifier: Classifier) -> "Judge":
+        """Return the same with the vectors of a backbone that stays as it is."""
+        return replace(self, vectors=score_feed(classifier.encode, self.feed, None))
 
     def auroc(self, classifier: Classifier) -> float:
         """Return the mean AUROC over the findings that have one, from one look."""
@@ -82,7 +89,11 @@ class Judge:
         return {"split": "val", **measured, "notes": notes}
 
     def _logits(self, classifier: Classifier) -> Numbers:
-        return score_feed(classifier.see, self.feed, self._features(classifier))
+        features = self._features(classifier)
+        if self.vectors is None:
+            return score_feed(classifier.see, self.feed, features)
+        held = Resident(torch.from_numpy(self.vectors).to(classifier.engine.device))
+        return score_feed(classifier.decide, held, features)
 
     def _scores(self, classifier: Classifier) -> NDArray[np.float64]:
         return score_feed(
