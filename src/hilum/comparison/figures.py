@@ -83,7 +83,7 @@ def _gaps(found: TrainingComparison) -> Iterator[tuple[str, Figure]]:
     drawn = plots.differences(
         [arm.name for arm in others],
         measures,
-        x=f"Mean AUROC on test images, minus that of {found.chosen}",
+        x="Mean AUROC on test images, minus the chosen",
         sides=("worse", "better"),
     )
     yield (
@@ -91,8 +91,8 @@ def _gaps(found: TrainingComparison) -> Iterator[tuple[str, Figure]]:
         figure(
             drawn,
             alt=f"Mean AUROC on test images minus that of {found.chosen}; {_NUMBERS}",
-            caption="Differences paired over patients. The p-values on the right of adjusted are "
-            "corrected for the number of arms (Holm).",
+            caption=f"Minus {found.chosen}, which validation patients chose; paired over patients. "
+            "Adjusted p-values are corrected for the number of arms (Holm).",
         ),
     )
 

@@ -20,6 +20,7 @@ _COLUMNS: Final = (
     *("arm", "split", "group", "statistic", "finding"),
     *("estimate", "low", "high", "spread", "p_value", "p_adjusted"),
 )
+_LONGEST: Final = 44  # letters of a name on the screen
 _MINUS: Final = "auroc minus "
 
 
@@ -135,15 +136,15 @@ def _cells(measure: Measure, spread: float | None = None) -> list[float | None]:
 def as_text(found: TrainingComparison) -> str:
     """Return two tables: how arms do, and what tells them apart."""
     level = found.settings.get("level", 0.95)
-    many = len(found.findings)
+    many, width = len(found.findings), _name_width(found)
     lines = [
         f"Mean AUROC over {many} findings, with {level:.0%} intervals over patients.",
         "",
-        _line("", "validation", "test", "test: first visits", "test: follow-ups"),
+        _line(width, "", "validation", "test", "test: first visits", "test: follow-ups"),
     ]
     for one in found.rows:
         cells = [one.on("validation"), *(one.on("test", group) for group in GROUPS)]
-        lines.append(_line(_marked(one, found), *map(said, cells)))
+        lines.append(_line(width, _marked(one, found), *map(said, cells)))
     lines += ["", f"* chosen: {found.chosen}, the highest on validation patients.", ""]
     lines += list(_apart(found))
     if found.left_out:
@@ -153,13 +154,15 @@ def as_text(found: TrainingComparison) -> str:
 
 
 def _apart(found: TrainingComparison) -> Iterator[str]:
-    floor = "minus no pixels" if found.floor else ""
-    yield _line("On test patients", "minus chosen", floor, "minutes (CPU)", "memory", last=True)
+    floor, width = "minus no pixels" if found.floor else "", _name_width(found)
+    yield _line(
+        width, "On test patients", "minus chosen", floor, "minutes (CPU)", "memory", last=True
+    )
     for one in found.arms:
         behind = one.minus_chosen["test"].by_group[ALL] if one.minus_chosen else None
         above = one.minus_floor.by_group[ALL] if one.minus_floor else None
         cells = ["–" if behind is None else _gap(behind), "" if above is None else said(above)]
-        yield _line(_marked(one, found), *cells, *costs(one), last=True)
+        yield _line(width, _marked(one, found), *cells, *costs(one), last=True)
 
 
 def _gap(measure: Measure) -> str:
@@ -171,7 +174,11 @@ def _marked(one: Standing, found: TrainingComparison) -> str:
     return f"* {one.name}" if one.name == found.chosen else f"  {one.name}"
 
 
-def _line(name: str, *cells: str, last: bool = False) -> str:
+def _name_width(found: TrainingComparison) -> int:
+    return min(max(len(one.name) + 2 for one in found.rows), _LONGEST)
+
+
+def _line(width: int, name: str, *cells: str, last: bool = False) -> str:
     widths = (32, 23, 14, 10) if last else (20, 20, 20, 20)
-    columns = [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False)]
-    return f"{short(name, 24)} {' '.join(columns)}".rstrip()
+    columns = [f"{cell:>{space}}" for cell, space in zip(cells, widths, strict=False)]
+    return f"{short(name, width)} {' '.join(columns)}".rstrip()

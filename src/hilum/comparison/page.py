@@ -1,6 +1,7 @@
 """The page of a comparison: which way was chosen, what it reaches, and what it cost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 from hilum.comparison.costs import costs
 from hilum.comparison.judging import ALL, GROUPS
@@ -8,6 +9,8 @@ from hilum.comparison.result import TrainingComparison
 from hilum.evaluate import Measure
 from hilum.evaluate.text import as_text, p_text
 from hilum.report import Block, Cell, Figure, KeyFigure, KeyFigures, Page, Prose, Rows, Section
+
+NO_IMAGE: Final = Measure(None, reason="no image is of this kind")
 
 
 def page(found: TrainingComparison, plots: Mapping[str, Figure]) -> Page:
@@ -60,35 +63,30 @@ def _key(measure: Measure, label: str) -> KeyFigure:
 
 
 def _arms(found: TrainingComparison, plots: Mapping[str, Figure]) -> Section:
+    rows: list[list[Cell]] = [
+        [_marked(one.name, found), one.on("validation"), *(one.on("test", g) for g in GROUPS)]
+        for one in found.rows
+    ]
+    columns = ["", "Validation", "Test", "First visits", "Follow-ups"]
+    caption = "Mean AUROC with intervals over patients. The star marks the choice."
+    return Section("How they do", [Rows(columns, rows, caption), plots["test"], _beside(found)])
+
+
+def _beside(found: TrainingComparison) -> Rows:
+    """Return average precision, how trainings of an arm differ, and what one took."""
     rows: list[list[Cell]] = []
     for one in found.rows:
-        spread = one.validation[ALL]["auroc"].spread
-        cells = [one.on("validation"), spread, *(one.on("test", group) for group in GROUPS)]
-        rows.append([_marked(one.name, found), *cells, one.on("test", ALL, "average_precision")])
-    columns = [
-        "",
-        "Validation",
-        "SD of trainings",
-        "Test",
-        "First visits",
-        "Follow-ups",
-        "Test: AP",
-    ]
-    if len(found.settings["seeds"]) == 1:
-        rows = [row[:2] + row[3:] for row in rows]
-        columns.remove("SD of trainings")
+        steps = [curve.last_step for curve in one.curves]
+        spread = one.test[ALL]["auroc"].spread if one.curves else None
+        taken: list[Cell] = [*costs(one), round(sum(steps) / len(steps)) if steps else None]
+        rows.append([one.name, one.on("test", ALL, "average_precision"), spread, *taken])
+    columns = ["", "Average precision", "SD", "Minutes (of processors)", "Most memory", "Steps"]
     caption = (
-        "Mean AUROC with intervals over patients; AP is mean average precision. The star marks "
-        "the choice."
+        "On test images: mean average precision, and the standard deviation of mean AUROC between "
+        "trainings. What one training took, on average: minutes on the clock, and of all "
+        "processor cores together; steps."
     )
-    cost: list[list[Cell]] = [
-        [arm.name, *costs(arm), round(sum(c.last_step for c in arm.curves) / len(arm.curves))]
-        for arm in found.arms
-        if arm.curves
-    ]
-    head = ["", "Minutes (of processors)", "Most memory", "Steps"]
-    spent = Rows(head, cost, "What one training took, on average.")
-    return Section("How they do", [Rows(columns, rows, caption), plots["test"], spent])
+    return Rows(columns, rows, caption)
 
 
 def _curves(_: TrainingComparison, plots: Mapping[str, Figure]) -> Section | None:
@@ -98,21 +96,37 @@ def _curves(_: TrainingComparison, plots: Mapping[str, Figure]) -> Section | Non
 
 def _apart(found: TrainingComparison, plots: Mapping[str, Figure]) -> Section | None:
     blocks: list[Block] = [plots["differences"]] if "differences" in plots else []
-    rows = list(_differences(found))
-    if not rows:
-        return None
-    columns = ["", "minus", "Images", "Difference", "p", "p, adjusted"]
-    caption = "Differences of mean AUROC, paired over patients and seeds; adjusted as by Holm."
-    return Section("What tells them apart", [*blocks, Rows(columns, rows, caption)])
-
-
-def _differences(found: TrainingComparison) -> Iterator[list[Cell]]:
-    for one in found.arms:
-        for split, reference, gap in found.gaps(one):
-            for group, measure in gap.by_group.items():
-                raw = Measure(None, p_value=measure.p_value)
-                where = split if group == ALL else f"{split}: {group}"
-                yield [one.name, reference, where, measure, p_text(raw), p_text(measure)]
+    behind: list[list[Cell]] = [
+        [
+            arm.name,
+            arm.minus_chosen["validation"].by_group[ALL],
+            *(arm.minus_chosen["test"].by_group.get(g, NO_IMAGE) for g in GROUPS),
+            p_text(arm.minus_chosen["test"].by_group[ALL]),
+        ]
+        for arm in found.arms
+        if arm.minus_chosen is not None
+    ]
+    if behind:
+        columns = ["", "Validation", "Test", "First visits", "Follow-ups", "p, test"]
+        caption = (
+            f"Mean AUROC minus that of {found.chosen}, paired over patients and trainings; p is "
+            "adjusted for the number of arms (Holm)."
+        )
+        blocks.append(Rows(columns, behind, caption))
+    above: list[list[Cell]] = [
+        [
+            arm.name,
+            *(arm.minus_floor.by_group.get(g, NO_IMAGE) for g in GROUPS),
+            p_text(arm.minus_floor.by_group[ALL]),
+        ]
+        for arm in found.arms
+        if arm.minus_floor is not None
+    ]
+    if above:
+        columns = ["", "Test", "First visits", "Follow-ups", "p, test"]
+        caption = "The same on test images, minus the model without pixels."
+        blocks.append(Rows(columns, above, caption))
+    return Section("What tells them apart", blocks) if blocks else None
 
 
 def _findings(found: TrainingComparison, _: Mapping[str, Figure]) -> Section:

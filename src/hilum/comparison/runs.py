@@ -157,12 +157,19 @@ def train_all(
     """
     done: list[Training] = []
     for at, (training, job) in enumerate(planned, start=1):
-        done.append(_trained(training, job, trainer, progress))
         label = f"{training.arm.name}, seed {training.seed} ({at} of {len(planned)})"
+        done.append(_trained(training, job, trainer, _labelled(progress, label)))
         told(f"{label}: {done[-1].failed or 'trained'}")
     if all(training.failed for training in done):
         raise RunError(f"no arm could be trained; the first: {done[0].failed}")
     return done
+
+
+def _labelled(progress: Progress, label: str) -> Progress:
+    def report(done: int, total: int, note: str = "") -> None:
+        progress(done, total, f"{label}: {note}")
+
+    return report
 
 
 def _job(view: "Collection", training: Training, design: Design, device: str) -> Job:

@@ -16,15 +16,21 @@ DASHED: Final[dict[str, Any]] = {"color": GREY, "linewidth": 1.2, "linestyle": (
 """A line that marks a value: chance, no difference, all images."""
 
 _NAME_WIDTH: Final = 18  # letters; "Enlarged Cardiomediastinum" takes two lines
+_LINE: Final = 0.185  # inches: the height of a line of a name
 _LETTER: Final = 0.6 * (SIZE - 1)  # points: about the width of a digit
 
 
 def named_rows(
     names: Sequence[str], *, row: float, last_is_mean: bool = False
 ) -> tuple[Figure, Axes]:
-    """Return a figure with a row for each name, the first on top, `row` inches high."""
+    """Return a figure with a row for each name, the first on top, `row` inches high.
+
+    Rows are higher where a name takes more lines than fit.
+    """
+    written = [textwrap.fill(name, _NAME_WIDTH) for name in names]
+    row = max([row, *(_LINE * (1 + name.count("\n")) for name in written)])
     figure, (axes,) = blank(0.95 + row * len(names))
-    set_rows(axes, [textwrap.fill(name, _NAME_WIDTH) for name in names])
+    set_rows(axes, written)
     if last_is_mean:
         axes.axhline(len(names) - 1.5, color=PALE, linewidth=1)
         axes.get_yticklabels()[-1].set_fontweight("bold")

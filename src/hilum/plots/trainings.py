@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from hilum.plots.canvas import INK, MARKERS, PALETTE, SIZE, blank, level, name_axes, ticks
 
-_WINDOWS = 30  # a running mean over this share of the run
+_WINDOWS: Final = 30  # a running mean is over the run's length, divided by this
+_SHORT: Final = 20  # letters: names of which two fit beside each other
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,8 @@ def trainings(
     if not 1 <= len(arms) <= len(PALETTE):
         raise ValueError(f"one to {len(PALETTE)} arms fit a figure; got {len(arms)}")
     heights = [1.0, 1.4] if losses else [1.0]
-    legend = 0.24 * ((len(arms) + 1) // 2)
+    columns = 2 if max(map(len, arms)) <= _SHORT else 1
+    legend = 0.24 * -(-len(arms) // columns)
     figure, panels = blank(1.2 + 1.6 * sum(heights) + legend, rows=len(heights), heights=heights)
     for (name, seeds), colour, marker in zip(arms.items(), PALETTE, MARKERS, strict=False):
         for at, one in enumerate(seeds):
@@ -79,7 +82,7 @@ def trainings(
         panels[0].sharex(panels[-1])
         panels[0].tick_params(labelbottom=False)
     name_axes(panels[-1], "Step", measure)
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=SIZE,
+    figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=SIZE,
                   labelcolor=INK, handletextpad=0.4, columnspacing=1.2)  # fmt: skip
     return figure
 
