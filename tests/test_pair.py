@@ -96,7 +96,7 @@ def test_a_vector_depends_neither_on_the_batch_nor_on_the_order(kind: str) -> No
     ],
 )
 def test_every_encoder_refuses_other_arrays(kind: str, array: NDArray[np.uint8], got: str) -> None:
-    with pytest.raises(UsageError, match=r"uint8 of shape \(n, side, side\); got " + got):
+    with pytest.raises(UsageError, match=r"shape \(n, side, side\), or .* colour; got " + got):
         made(kind).encode_images(array)
 
 
