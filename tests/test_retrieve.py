@@ -356,8 +356,9 @@ def test_the_command_measures_both_directions(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert not run(monkeypatch, *base, "--evaluate", "reports", "--section", "findings", "--bootstrap", "20",
-                   "--seed", "3", "--level", "0.9", "--where", "visit = 0", "--json")  # fmt: skip
+    assert not run(monkeypatch, *base, "--evaluate", "reports", "--section", "findings",
+                   "--bootstrap", "20", "--seed", "3", "--level", "0.9",
+                   "--where", "visit = 0", "--json")  # fmt: skip
     found = json.loads(capsys.readouterr().out)
     assert found["section"] == "findings"
     assert found["report_to_image"]["measures"].keys() == {

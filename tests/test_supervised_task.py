@@ -279,8 +279,8 @@ def test_statistics_over_all_worked_out_as_torch_does(
     for _ in range(2):
         x = torch.randn(4, 3, 5, 5, generator=generator) * 3 + 1
         xs = [x.clone().requires_grad_() for _ in range(2)]
-        plain(xs[0]).square().sum().backward()
-        synced._over_all(xs[1]).square().sum().backward()
+        torch.autograd.backward(plain(xs[0]).square().sum())
+        torch.autograd.backward(synced._over_all(xs[1]).square().sum())
         torch.testing.assert_close(xs[1].grad, xs[0].grad, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(dict(synced.named_buffers()), dict(plain.named_buffers()))
     torch.testing.assert_close(synced.weight.grad, plain.weight.grad, atol=1e-4, rtol=1e-4)
