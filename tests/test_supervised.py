@@ -14,12 +14,14 @@ from hilum.collection import Collection
 from hilum.embed import embed
 from hilum.encoders import (
     Classifier,
+    Encoder,
     load_classifier,
     load_encoder,
     random_encoder,
     random_pair,
     save_encoder,
 )
+from hilum.encoders.image import Projected
 from hilum.encoders.tensors import read_header, read_tensors
 from hilum.errors import CollectionError, LeakError, RunError, UsageError, WeightsError
 from hilum.evaluate import evaluate
@@ -382,6 +384,17 @@ def test_a_start_may_be_seen_at_another_size_and_pooled_otherwise() -> None:
     module, spec = start_backbone("random:test_resnet?seed=4", wanted(size=48, pooling="max"))
     assert (spec.size, spec.pooling, spec.dim, spec.architecture) == (48, "max", 96, "test_resnet")
     own = random_encoder("test_resnet", 4, engine=slow_processor()).module.state_dict()
+    assert all(torch.equal(module.state_dict()[name], value) for name, value in own.items())
+
+
+def test_a_projection_is_left_where_it_was(tmp_path: Path) -> None:
+    image = random_encoder("test_resnet", size=32, engine=slow_processor())
+    spec = replace(image.spec, dim=7, projection=7)
+    projected = Encoder(spec, Projected(image.module, image.spec.dim, 7), slow_processor())
+    path = save_encoder(projected, tmp_path / "p.safetensors")
+    module, found = start_backbone(str(path), wanted())
+    assert (found.dim, found.projection) == (96, 0)
+    own = image.module.state_dict()
     assert all(torch.equal(module.state_dict()[name], value) for name, value in own.items())
 
 
