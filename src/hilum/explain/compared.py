@@ -60,6 +60,14 @@ class Compared:
     def __repr__(self) -> str:
         return f"Compared({self.encoder!r})"
 
+    def without_projection(self) -> "Compared":
+        """Return the same network up to its pooled features, where it has a projection."""
+        bare = self.encoder.backbone()
+        if bare is self.encoder:
+            return self
+        named = None if self._named is None else self._named.removeprefix("backbone.")
+        return Compared(bare, named, batch_size=self.batch_size)
+
     @property
     def module(self) -> nn.Module:
         """Maps (n, channels, size, size) to (n, dim), in evaluation mode."""
@@ -213,6 +221,12 @@ class SimilarMaps:
 
     def __len__(self) -> int:
         return len(self.retrieved)
+
+
+def as_maps(found: Tensor) -> Maps:
+    """Return maps of a network (m, height, width) as `SimilarMaps` takes them."""
+    maps: Maps = found.detach().float().cpu().numpy()
+    return maps
 
 
 Method = Callable[..., SimilarMaps]
