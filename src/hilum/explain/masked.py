@@ -1,0 +1,235 @@
+"""The vectors of one image under every window: made once, kept if asked, one product per query.
+
+What an image becomes when a part of it is hidden does not depend on what it is compared with. So
+its masked vectors are computed once, in batches that are thrown away, and each query afterwards
+costs one product of a matrix and a vector.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hilum.encoders.image import EncoderSpec, normalise
+from hilum.encoders.tensors import digest, read_tensors, write_tensors
+from hilum.errors import UsageError
+from hilum.explain.compared import Compared, Pixels
+from hilum.explain.windows import Windows, make_windows
+
+Vectors = NDArray[np.float32]
+
+KIND: Final = "masked vectors"
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How parts of an image are hidden, and how the hidden images are embedded.
+
+    Parameters
+    ----------
+    window, stride, convention
+        As in `hilum.explain.windows.make_windows`.
+    fill
+        What a hidden pixel becomes: a grey value or a colour of 0...255; None is the mean that
+        the network subtracts, as X-MIR does it.
+    fast
+        Compute in the encoder's own precision, bfloat16 where the machine multiplies in it,
+        instead of float32.
+    """
+
+    window: int = 24
+    stride: int = 5
+    convention: str = "x-mir"
+    fill: float | tuple[float, ...] | None = None
+    fast: bool = False
+
+    def windows(self, size: int) -> Windows:
+        """Return the windows over a square of this side; UsageError as `make_windows`."""
+        return make_windows(
+            size, size, window=self.window, stride=self.stride, convention=self.convention
+        )
+
+
+X_MIR: Final = Masking()
+"""X-MIR's released settings."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Masked:
+    """One image's vectors, whole and under each window.
+
+    Parameters
+    ----------
+    whole : (dim,)
+        Of the image as it is; of length 1.
+    vectors : (n, dim)
+        With each window hidden; of length 1.
+    windows
+        Where they are.
+    fingerprint
+        sha256 over the encoder, the image and the settings.
+    """
+
+    whole: Vectors
+    vectors: Vectors
+    windows: Windows
+    fingerprint: str
+
+    def farther(self, queries: Vectors) -> NDArray[np.float64]:
+        """Return by how much each window, hidden, takes the image away from each query.
+
+        D_i − D_0 of Euclidean distances, without taking the difference of two that are nearly
+        equal: with g = query − whole and δ_i = vector_i − whole it is
+        (|δ_i|² − 2 g·δ_i) / (D_i + D_0), and D_i² = D_0² + |δ_i|² − 2 g·δ_i. A window that
+        changes nothing gives exactly 0.
+
+        Parameters
+        ----------
+        queries : (q, dim)
+            Of length 1.
+
+        Returns
+        -------
+        (q, n), signed
+
+        Raises
+        ------
+        ValueError
+            If the vectors differ in length.
+        """
+        if queries.ndim != 2 or queries.shape[1] != len(self.whole):
+            raise ValueError(
+                f"expected queries of shape (q, {len(self.whole)}), got {queries.shape}"
+            )
+        moved = self.vectors - self.whole  # (n, dim)
+        towards = queries - self.whole  # (q, dim)
+        gained = (np.square(moved).sum(axis=1) - 2 * (towards @ moved.T)).astype(np.float64)
+        before = np.square(towards, dtype=np.float64).sum(axis=1, keepdims=True)  # D_0², (q, 1)
+        total = np.sqrt(np.maximum(before + gained, 0)) + np.sqrt(before)
+        rises: NDArray[np.float64] = np.zeros_like(gained)
+        np.divide(gained, total, out=rises, where=total > 0)
+        return rises
+
+    def moved(self) -> NDArray[np.float64]:
+        """Return how far each window, hidden, takes the image from itself, (n,)."""
+        own: NDArray[np.float64] = self.farther(self.whole[None])[0]
+        return own
+
+
+def masked_vectors(
+    network: Compared,
+    pixels: Pixels,
+    masking: Masking = X_MIR,
+    *,
+    store: str | Path | None = None,
+) -> Masked:
+    """Embed an image whole and with each window hidden.
+
+    Parameters
+    ----------
+    network
+        What embeds; its `batch_size` bounds the memory.
+    pixels : (side, side[, 3]) uint8
+        The image.
+    masking
+        What is hidden, and how.
+    store
+        A folder: what it holds of this image, encoder and settings is read, what it does not is
+        written there as ``FINGERPRINT.safetensors``.
+
+    Raises
+    ------
+    UsageError
+        If the image or a setting does not fit the network.
+    WeightsError
+        If the folder holds a broken file under that name.
+    """
+    windows = masking.windows(network.spec.size)
+    image = network.prepare(pixels[None])  # (1, channels, size, size)
+    fill = fill_of(network.spec, masking.fill)
+    mark = fingerprint(network, pixels, masking)
+    file = None if store is None else Path(store) / f"{mark}.safetensors"
+    if file is not None and file.exists():
+        kept, _ = read_tensors(file)
+        return Masked(kept["whole"].numpy(), kept["vectors"].numpy(), windows, mark)
+    whole = network.embed_unit(image, fast=masking.fast)
+    found = torch.cat([whole, under_windows(network, image, windows.boxes, fill, masking.fast)])
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        header = {"kind": KIND, "fingerprint": mark, "masking": asdict(masking)}
+        write_tensors(file, {"whole": found[0], "vectors": found[1:]}, header)
+    rows = found.cpu().numpy()
+    return Masked(rows[0], rows[1:], windows, mark)
+
+
+def under_windows(
+    network: Compared, image: Tensor, boxes: NDArray[np.int64], fill: Tensor, fast: bool
+) -> Tensor:
+    """Return the vectors of a prepared image with each box hidden, (n, dim), of length 1.
+
+    Parameters
+    ----------
+    image : (1, channels, size, size)
+    boxes : (n, 4)
+        As `Windows.boxes`.
+    fill : (channels, 1, 1)
+        As `fill_of`.
+    """
+
+    def hidden(at: int) -> Tensor:
+        some = boxes[at : at + network.batch_size]
+        batch = image.repeat(len(some), 1, 1, 1)
+        for one, (top, bottom, left, right) in zip(batch, some.tolist(), strict=True):
+            one[:, top:bottom, left:right] = fill
+        return batch
+
+    return streamed(network, len(boxes), hidden, fast=fast)
+
+
+def streamed(network: Compared, n: int, images: Callable[[int], Tensor], *, fast: bool) -> Tensor:
+    """Return the unit vectors of n images that are made a batch at a time, (n, dim).
+
+    Parameters
+    ----------
+    images
+        Position → the batch that starts there, (up to `batch_size`, channels, size, size).
+    """
+    starts = range(0, n, network.batch_size)
+    parts = [network.embed_unit(images(at), fast=fast) for at in starts]
+    return torch.cat(parts) if parts else torch.empty(0, network.spec.dim, device=network.device)
+
+
+def fill_of(spec: EncoderSpec, fill: float | Sequence[float] | None) -> Tensor:
+    """Return what a hidden pixel becomes in prepared images, (channels, 1, 1).
+
+    Raises
+    ------
+    UsageError
+        If it is no grey value or colour of 0...255 that the network can see.
+    """
+    if fill is None:
+        return torch.zeros(spec.channels, 1, 1)
+    given = np.atleast_1d(np.asarray(fill, np.float32))
+    if given.shape not in ((1,), (spec.channels,)) or given.min() < 0 or given.max() > 255:
+        raise UsageError(
+            f"a hidden pixel cannot become {fill}; give None for the network's mean, one value "
+            f"of 0 to 255, or {spec.channels} of them"
+        )
+    return normalise(torch.from_numpy(given / 255).view(1, -1, 1, 1), spec)[0]
+
+
+def fingerprint(network: Compared, pixels: Pixels, masking: Masking) -> str:
+    """Return the sha256 (hex) over an encoder, an image and how it is masked."""
+    engine = network.encoder.engine
+    header: dict[str, Any] = asdict(masking) | {
+        "encoder": network.encoder.fingerprint,
+        "precision": engine.precision if masking.fast else "fp32",
+        "kind": KIND,
+    }
+    return digest({"pixels": torch.from_numpy(np.ascontiguousarray(pixels))}, header)
