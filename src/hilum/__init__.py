@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hilum.select import select
     from hilum.sources import read_source
     from hilum.tables import Table, read_table, write_table
-    from hilum.training import predict, pretrain, pretrain_reports
+    from hilum.training import predict, pretrain, pretrain_reports, train_metric
     from hilum.training import train_supervised as train
     from hilum.zeroshot import zeroshot
 
@@ -87,6 +87,7 @@ _WHERE = {  # name -> the module that holds it
     "save_encoder": "encoders",
     "select": "select",
     "train": "training",
+    "train_metric": "training",
     "write_hospital": "phantom",
     "write_table": "tables",
     "zeroshot": "zeroshot",
@@ -121,6 +122,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "select",
     "classify",
     "train",
+    "train_metric",
     "predict",
     "load_classifier",
     "zeroshot",

@@ -16,6 +16,7 @@ from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.explain import register as register_explain
 from hilum.cli.ingest import register as register_ingest
 from hilum.cli.labels import register as register_labels
+from hilum.cli.metric import register as register_metric
 from hilum.cli.phantom import register as register_phantom
 from hilum.cli.retrieve import register as register_retrieve
 from hilum.cli.select import register as register_select
@@ -44,6 +45,7 @@ register_select(app)
 register_classify(app)
 register_supervised(app)
 register_compare(app)
+register_metric(app)
 register_zeroshot(app)
 register_retrieve(app)
 register_explain(app)

@@ -9,7 +9,7 @@ from hilum.cli.console import emit, note
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from hilum.retrieve import NeighbourMetrics, RetrievalMetrics
+    from hilum.retrieve import AnomalyMetrics, NeighbourMetrics, RetrievalMetrics
 
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Embedding = Annotated[str, typer.Option(help="Name of the vectors.")]
@@ -33,19 +33,30 @@ SamePatient = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Write the list as CSV too.")]
 Sheet = Annotated[Path | None, typer.Option(help="Show the images on a contact sheet (PNG).")]
 Evaluate = Annotated[
-    Literal["reports", "findings"] | None,
+    Literal["reports", "findings", "anomaly"] | None,
     typer.Option(
         metavar="WHAT",
-        help="Measure how well reports and images find each other (reports), or images find "
-        "images with the same findings (findings).",
+        help="Measure how well reports and images find each other (reports), images find "
+        "images with the same findings (findings), or a class that was not taught stands out "
+        "(anomaly).",
     ),
 ]
 Queries = Annotated[
     str | None,
-    typer.Option(help="With --evaluate findings, SQL: which images ask; --where if not."),
+    typer.Option(
+        help="With --evaluate findings, SQL: which images ask; --where if not. With anomaly: "
+        "which are scored; the split test by default, and --where the split train."
+    ),
 ]
 Findings = Annotated[
-    str, typer.Option(help="With --evaluate findings: which, separated by commas; all by default.")
+    str,
+    typer.Option(
+        help="With --evaluate findings or anomaly: which, separated by commas; all by default."
+    ),
+]
+Anomaly = Annotated[
+    str | None,
+    typer.Option(help="With --evaluate anomaly: the class that hilum metric left out."),
 ]
 Section = Annotated[
     Literal["impression", "findings"],
@@ -77,6 +88,7 @@ def retrieve(
     evaluate: Evaluate = None,
     findings: Findings = "",
     queries: Queries = None,
+    anomaly: Anomaly = None,
     section: Section = "impression",
     bootstrap: Bootstrap = 1000,
     level: Level = 0.95,
@@ -91,11 +103,20 @@ def retrieve(
     """
     if sum(one is not None for one in (text, image, evaluate)) != 1:
         raise UsageError("give a sentence with --text, an image with --image, or --evaluate; one")
-    if evaluate and (out is not None or sheet is not None):
-        raise UsageError("--out and --sheet are for what --text or --image finds")
+    if evaluate and (sheet is not None or (out is not None and evaluate != "anomaly")):
+        raise UsageError(
+            "--out and --sheet are for what --text or --image finds, --out for --evaluate anomaly"
+        )
+    if (evaluate == "anomaly") != (anomaly is not None):
+        raise UsageError("--evaluate anomaly and --anomaly CLASS go together")
     counting = {"bootstrap": bootstrap, "level": level, "seed": seed}
     if evaluate == "reports":
         _show(_reports(collection, embedding, encoder, section, where, device, counting), as_json)
+    elif evaluate == "anomaly":
+        sides = {"known": where, "where": queries}
+        given = {name: sql for name, sql in sides.items() if sql is not None}
+        _show(_anomaly(collection, embedding, anomaly or "", findings, out, given | counting),
+              as_json)  # fmt: skip
     elif evaluate:
         images = {"gallery": where, "queries": queries or where, "same_patient": same_patient}
         _show(_findings(collection, embedding, findings, {**images, **counting}), as_json)
@@ -125,7 +146,7 @@ def _findings(
     from hilum.collection import open_collection
     from hilum.retrieve import evaluate_neighbours
 
-    names = [name.strip() for name in findings.split(",") if name.strip()]
+    names = _listed(findings)
     if settings["gallery"] == settings["queries"]:
         settings = {**settings, "gallery": None}  # each image leaves itself out, read once
     elif settings["gallery"] is None:
@@ -135,7 +156,28 @@ def _findings(
     )
 
 
-def _show(found: "RetrievalMetrics | NeighbourMetrics", as_json: bool) -> None:
+def _anomaly(
+    collection: str, embedding: str, anomaly: str, findings: str, out: Path | None,
+    settings: dict[str, Any],
+) -> "AnomalyMetrics":  # fmt: skip
+    from hilum.collection import open_collection
+    from hilum.retrieve import evaluate_anomaly
+    from hilum.tables import write_table
+
+    found = evaluate_anomaly(
+        open_collection(collection), embedding, anomaly, findings=_listed(findings) or None,
+        **settings,
+    )  # fmt: skip
+    if out is not None:
+        write_table(found.scores, out)
+    return found
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _show(found: "RetrievalMetrics | NeighbourMetrics | AnomalyMetrics", as_json: bool) -> None:
     emit(found.to_json(), as_json=as_json, text=found.to_text())
 
 

@@ -1,6 +1,8 @@
 """Training: one loop, the tasks it runs, and the data it runs on."""
 
 from hilum.training.loop import train
+from hilum.training.metric import train_metric
+from hilum.training.metric_recipes import METRIC_RECIPES, MetricRecipe
 from hilum.training.prediction import predict
 from hilum.training.pretraining import pretrain, pretrain_pixels
 from hilum.training.recipes import RECIPES, MocoRecipe
@@ -12,9 +14,11 @@ from hilum.training.supervised_recipes import SUPERVISED_RECIPES, SupervisedReci
 from hilum.training.task import Task
 
 __all__ = [
+    "METRIC_RECIPES",
     "RECIPES",
     "REPORT_RECIPES",
     "SUPERVISED_RECIPES",
+    "MetricRecipe",
     "MocoRecipe",
     "ReportRecipe",
     "SupervisedRecipe",
@@ -25,5 +29,6 @@ __all__ = [
     "pretrain_pixels",
     "pretrain_reports",
     "train",
+    "train_metric",
     "train_supervised",
 ]

@@ -1,0 +1,100 @@
+"""`hilum metric`: an encoder by which images with the same finding are near each other."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hilum.cli.console import emit, note, progress_bar, read_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(metric)
+
+
+def metric(
+    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
+    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
+    recipe: Annotated[str, typer.Option(help="x-mir, metric or metric-small.")] = "metric-small",
+    findings: Annotated[
+        str,
+        typer.Option(help="What makes images alike, separated by commas; all by default."),
+    ] = "",
+    anomaly: Annotated[
+        str | None,
+        typer.Option(help="A finding to leave out; hilum retrieve --evaluate anomaly scores it."),
+    ] = None,
+    where: Annotated[
+        str, typer.Option(help="Which images to learn from, as SQL.")
+    ] = "split = 'train'",
+    validation: Annotated[
+        str, typer.Option(help="Which images choose the weights, as SQL.")
+    ] = "split = 'val'",
+    init: Annotated[
+        str | None, typer.Option(help="random, timm:NAME, a run, or a weights file.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="A timm architecture.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")] = None,
+    projection: Annotated[
+        int | None, typer.Option(help="Length of a linear layer after the pooled features; 0: none")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="triplet, triplet-hard, multi-similarity, supcon or proxy-anchor."),
+    ] = None,
+    kinds: Annotated[int | None, typer.Option(help="Findings in a batch.")] = None,
+    each: Annotated[int | None, typer.Option(help="Images of each finding in a batch.")] = None,
+    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train an encoder by which images with the same finding are near each other (X-MIR).
+
+    The encoder is written to RUN/encoder.safetensors, and RUN/metrics.json says how validation
+    images find each other. A run that was stopped goes on where it was when the same command is
+    given again. Several GPUs: torchrun --no-python --nproc-per-node N hilum metric ...
+
+    No image of the split test is read: hilum embed, then hilum retrieve --evaluate, measure there.
+    """
+    import hilum
+
+    given = {
+        "init": init, "architecture": backbone, "size": size, "projection": projection,
+        "loss": loss, "kinds": kinds, "each": each, "steps": steps, "lr": lr, "seed": seed,
+    }  # fmt: skip
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    changes |= read_settings(set_ or [])
+    whole = hilum.open(collection)
+    names = [name.strip() for name in findings.split(",") if name.strip()]
+    with progress_bar("metric") as progress:
+        encoder = hilum.train_metric(
+            whole.where(where), run, recipe, validation=whole.where(validation),
+            findings=names or None, anomaly=anomaly, device=device, progress=progress, **changes,
+        )  # fmt: skip
+    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+        return
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    for name, images in metrics["left_out"].items():
+        note(f"{name}: left out of the batches, {images} images are too few")
+    facts = {"run": str(run), "fingerprint": encoder.fingerprint, **metrics}
+    emit(facts, as_json=as_json, text=f"{run}: {_said(metrics)}")
+
+
+def _said(metrics: dict[str, Any]) -> str:
+    apart = f"mean distance between images {metrics['distance']['taught']:.3f}"
+    if metrics["validation"] is None:
+        return f"loss {metrics['loss']:.3f}, {apart}; no validation images"
+    found = metrics["validation"]["average_precision"]
+    if found["estimate"] is None:
+        return f"loss {metrics['loss']:.3f}, {apart}; no validation image can find its like"
+    interval = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
+    return f"mAP on validation patients {found['estimate']:.3f}{interval}, {apart}"
