@@ -10,52 +10,68 @@ import typer
 from hilum.cli.console import emit, note, progress_bar, read_settings
 
 
+Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
+Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
+Recipe = Annotated[str, typer.Option(help="x-mir, metric or metric-small.")]
+Findings = Annotated[
+    str, typer.Option(help="What makes images alike, separated by commas; all by default.")
+]
+Anomaly = Annotated[
+    str | None,
+    typer.Option(help="A finding to leave out; hilum retrieve --evaluate anomaly scores it."),
+]
+Where = Annotated[str, typer.Option(help="Which images to learn from, as SQL.")]
+Validation = Annotated[str, typer.Option(help="Which images choose the weights, as SQL.")]
+Init = Annotated[str | None, typer.Option(help="random, timm:NAME, a run, or a weights file.")]
+Backbone = Annotated[str | None, typer.Option(help="A timm architecture.")]
+Size = Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")]
+Projection = Annotated[
+    int | None,
+    typer.Option(help="Length of a linear layer after the pooled features; 0 is none."),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(help="triplet, triplet-hard, multi-similarity, supcon or proxy-anchor."),
+]
+Kinds = Annotated[int | None, typer.Option(help="Findings in a batch.")]
+Each = Annotated[int | None, typer.Option(help="Images of each finding in a batch.")]
+Steps = Annotated[int | None, typer.Option(help="How long, in batches.")]
+Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")]
+Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(metric)
 
 
 def metric(
-    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
-    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
-    recipe: Annotated[str, typer.Option(help="x-mir, metric or metric-small.")] = "metric-small",
-    findings: Annotated[
-        str,
-        typer.Option(help="What makes images alike, separated by commas; all by default."),
-    ] = "",
-    anomaly: Annotated[
-        str | None,
-        typer.Option(help="A finding to leave out; hilum retrieve --evaluate anomaly scores it."),
-    ] = None,
-    where: Annotated[
-        str, typer.Option(help="Which images to learn from, as SQL.")
-    ] = "split = 'train'",
-    validation: Annotated[
-        str, typer.Option(help="Which images choose the weights, as SQL.")
-    ] = "split = 'val'",
-    init: Annotated[
-        str | None, typer.Option(help="random, timm:NAME, a run, or a weights file.")
-    ] = None,
-    backbone: Annotated[str | None, typer.Option(help="A timm architecture.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")] = None,
-    projection: Annotated[
-        int | None, typer.Option(help="Length of a linear layer after the pooled features; 0: none")
-    ] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(help="triplet, triplet-hard, multi-similarity, supcon or proxy-anchor."),
-    ] = None,
-    kinds: Annotated[int | None, typer.Option(help="Findings in a batch.")] = None,
-    each: Annotated[int | None, typer.Option(help="Images of each finding in a batch.")] = None,
-    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    collection: Uri,
+    run: Run,
+    recipe: Recipe = "metric-small",
+    findings: Findings = "",
+    anomaly: Anomaly = None,
+    where: Where = "split = 'train'",
+    validation: Validation = "split = 'val'",
+    init: Init = None,
+    backbone: Backbone = None,
+    size: Size = None,
+    projection: Projection = None,
+    loss: Loss = None,
+    kinds: Kinds = None,
+    each: Each = None,
+    steps: Steps = None,
+    lr: Rate = None,
+    seed: Seed = None,
+    set_: Set = None,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Train an encoder by which images with the same finding are near each other (X-MIR).
 
