@@ -5,11 +5,12 @@ network of the tests, so that nothing that finds layers, holds divisors or batch
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 Array = NDArray[np.float64]
 Tail = Callable[[Tensor], Tensor]
@@ -17,20 +18,21 @@ Tail = Callable[[Tensor], Tensor]
 
 
 def unit(vector: Array) -> Array:
-    return vector / np.sqrt((vector**2).sum())
+    length: float = np.sqrt((vector**2).sum())
+    return vector / length
 
 
 def gap(a: Tensor) -> Tensor:
     return a.mean(dim=(2, 3))
 
 
-def slope(score: Callable[[Tensor], Tensor], a: Array, step: float = 1e-6) -> Array:
-    """Return ∂score/∂A by central differences, all places in one batch."""
+def slopes(tail: Tail, a: Array, step: float = 1e-6) -> Array:
+    """Return ∂number/∂A of each number by central differences, (dim, c, h, w)."""
     flat = torch.from_numpy(a).flatten()
     moves = step * torch.eye(len(flat), dtype=torch.float64)
-    up = score((flat + moves).reshape(-1, *a.shape))
-    down = score((flat - moves).reshape(-1, *a.shape))
-    return ((up - down) / (2 * step)).reshape(a.shape).detach().numpy()
+    up, down = (tail((flat + one).reshape(-1, *a.shape)) for one in (moves, -moves))
+    by_place: Array = ((up - down) / (2 * step)).detach().numpy()  # (c · h · w, dim)
+    return by_place.T.reshape(-1, *a.shape)
 
 
 def simcam_of_pooled(
@@ -78,37 +80,88 @@ def shares_by_steps(held: Tail, a: Array) -> Array:
 
     `held` is what follows the layer, with every divisor and mixing weight written in as a number.
     """
-    dim = int(held(torch.from_numpy(a)[None]).shape[1])
-    _, height, width = a.shape
-    out = np.zeros((dim, height, width))
-    for d in range(dim):
-        g = slope(lambda maps, d=d: held(maps)[:, d], a)  # type: ignore[misc]
-        for i in range(height):
-            for j in range(width):
-                out[d, i, j] = sum(g[:, i, j] * a[:, i, j])
+    g = slopes(held, a)
+    out = np.zeros((len(g), *a.shape[1:]))
+    for d, i, j in np.ndindex(out.shape):
+        out[d, i, j] = sum(g[d, :, i, j] * a[:, i, j])
     return out
 
 
-def simatt(
-    tail: Tail, maps: list[Array], *, positive: bool, negatives: list[Array]
-) -> tuple[Array, Array]:
-    """X-MIR's steps 1 to 5: the anchor first, then its partner; (of the anchor, of the partner)."""
-    vectors = [tail(torch.from_numpy(a)[None])[0].detach().numpy() for a in [*maps, *negatives]]
+def weights(vectors: list[Array], *, positive: bool) -> Array:
+    """X-MIR's step 2: how much each number counts; the anchor first, then its partner."""
     units = [unit(e) for e in vectors]
-    weight = np.ones(len(units[0]))
+    out = np.ones(len(units[0]))
     for i in range(1, len(units)):
         row = np.abs(units[0] - units[i])
-        weight *= 1 - row if positive and i == 1 else row
+        out *= 1 - row if positive and i == 1 else row
+    return out
 
-    def score(a: Tensor) -> Tensor:
-        return (tail(a).abs() * torch.from_numpy(weight)).sum(dim=1)
 
-    out = []
-    for a in maps:
-        g = slope(score, a)
-        alpha = [g[c].mean() for c in range(len(a))]
-        found = np.zeros(a.shape[1:])
-        for c in range(len(a)):
-            found += alpha[c] * a[c]
-        out.append(np.maximum(found, 0))
-    return out[0], out[1]
+def attention(tail: Tail, a: Array, weights: Array) -> Array:
+    """X-MIR's steps 3 to 5: one image's map by weights of its numbers."""
+    g = slopes(lambda maps: (tail(maps).abs() * torch.from_numpy(weights)).sum(1, True), a)[0]
+    found = np.zeros(a.shape[1:])
+    for c in range(len(a)):
+        found += g[c].mean() * a[c]
+    return np.maximum(found, 0)
+
+
+class ClassToken:
+    """What follows the last attention's input in a plain transformer, for one image.
+
+    Parameters
+    ----------
+    module
+        Of timm, read off its class token, in double precision.
+    image : (1, c, side, side)
+    """
+
+    def __init__(self, module: Any, image: Tensor) -> None:
+        self.block, self.norm = module.blocks[-1], module.norm
+        x = module.patch_embed(image).reshape(1, -1, module.embed_dim)
+        x = torch.cat([module.cls_token, x], dim=1) + module.pos_embed
+        for block in module.blocks[:-1]:
+            x = block(x)
+        self.before = x[0, 0].detach()  # the class token as it comes, (c,)
+        tokens = self.block.norm1(x)[0].detach()  # (1 + h · w, c)
+        self.own = tokens[0]
+        side = round((len(tokens) - 1) ** 0.5)
+        self.maps = tokens[1:].T.reshape(-1, side, side).numpy()
+        self.numbers: list[Array] | None = None
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """Return vectors (n, dim) of maps (n, c, h, w)."""
+        return torch.stack([self.one(each, None) for each in maps])
+
+    def held(self, maps: Tensor) -> Tensor:
+        """Return the same with the weights and divisors of this image's own maps as numbers."""
+        if self.numbers is None:
+            self.numbers = []
+            self.one(torch.from_numpy(self.maps), self.numbers)
+        return torch.stack([self.one(each, list(self.numbers), held=True) for each in maps])
+
+    def one(self, maps: Tensor, numbers: list[Array] | None, *, held: bool = False) -> Tensor:
+        def number(value: Tensor) -> Tensor:
+            if held:
+                assert numbers is not None
+                return torch.from_numpy(numbers.pop(0))
+            if numbers is not None:
+                numbers.append(value.detach().numpy())
+            return value
+
+        def norm(x: Tensor, layer: nn.LayerNorm) -> Tensor:
+            centred = x - x.mean()
+            divisor = number(torch.sqrt((centred**2).mean() + layer.eps))
+            return centred / divisor * layer.weight + layer.bias
+
+        attention = self.block.attn
+        tokens = torch.cat([self.own[None], maps.flatten(1).T])
+        heads, dim = attention.num_heads, attention.head_dim
+        q, k, v = attention.qkv(tokens).reshape(len(tokens), 3, heads, dim).unbind(1)
+        read = []
+        for head in range(heads):
+            weights = number(torch.softmax(k[:, head] @ q[0, head] / dim**0.5, dim=0))
+            read.append(weights @ v[:, head])
+        x = self.before + attention.proj(torch.cat(read))
+        x = x + self.block.mlp(norm(x, self.block.norm2))
+        return norm(x, self.norm)

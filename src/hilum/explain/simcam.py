@@ -127,4 +127,4 @@ def _weights(point: Point, network: Compared) -> Tensor:
 def _between(at: float, side: int, cells: int) -> Tensor:
     """Return bilinear weights of cells at the centre of a pixel; beyond the outer ones, theirs."""
     place = min(max((at + 0.5) / side * cells - 0.5, 0), cells - 1)
-    return (1 - (torch.arange(cells) - place).abs()).clamp(min=0)
+    return (1 - (torch.arange(cells, dtype=torch.float32) - place).abs()).clamp(min=0)
