@@ -9,7 +9,6 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar, read_settings
 
-
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
 Recipe = Annotated[str, typer.Option(help="x-mir, metric or metric-small.")]
@@ -93,7 +92,8 @@ def metric(
     names = [name.strip() for name in findings.split(",") if name.strip()]
     with progress_bar("metric") as progress:
         encoder = hilum.train_metric(
-            whole.where(where), run, recipe, validation=whole.where(validation),
+            whole.where(where) if where else whole, run, recipe,
+            validation=whole.where(validation),
             findings=names or None, anomaly=anomaly, device=device, progress=progress, **changes,
         )  # fmt: skip
     if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
