@@ -45,6 +45,7 @@ ROOMS = [
     "appraisal",
     "comparison",
     "select",
+    "frontier",
     "demo",
     "cli",
 ]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hilum.evaluate import Metrics, choose_thresholds, compare, evaluate, fit_calibration
     from hilum.explain import Saliency, explain
     from hilum.findings import FINDINGS
+    from hilum.frontier import draw_frontier as frontier
     from hilum.images import Geometry, read_picture
     from hilum.ingest import ingest
     from hilum.phantom import write_hospital
@@ -72,6 +73,7 @@ _WHERE = {  # name -> the module that holds it
     "evaluation_page": "appraisal",
     "explain": "explain",
     "fit_calibration": "evaluate",
+    "frontier": "frontier",
     "ingest": "ingest",
     "load_classifier": "encoders",
     "load_encoder": "encoders",
@@ -93,7 +95,11 @@ _WHERE = {  # name -> the module that holds it
     "zeroshot": "zeroshot",
 }
 
-_THERE = {"open": "open_collection", "train": "train_supervised"}  # what some are called there
+_THERE = {  # what some are called there
+    "frontier": "draw_frontier",
+    "open": "open_collection",
+    "train": "train_supervised",
+}
 
 __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "Classifier",
@@ -133,6 +139,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "evaluate",
     "compare",
     "compare_training",
+    "frontier",
     "evaluation_page",
     "read_table",
     "write_table",

@@ -14,6 +14,7 @@ from hilum.cli.compare import register as register_compare
 from hilum.cli.demo import register as register_demo
 from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.explain import register as register_explain
+from hilum.cli.frontier import register as register_frontier
 from hilum.cli.ingest import register as register_ingest
 from hilum.cli.labels import register as register_labels
 from hilum.cli.metric import register as register_metric
@@ -50,6 +51,7 @@ register_zeroshot(app)
 register_retrieve(app)
 register_explain(app)
 register_evaluate(app)
+register_frontier(app)
 
 
 def _version(wanted: bool) -> None:

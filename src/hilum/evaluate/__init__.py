@@ -27,7 +27,12 @@ from hilum.evaluate.metrics import (
 )
 from hilum.evaluate.plan import Plan
 from hilum.evaluate.recalibration import fit_calibration
-from hilum.evaluate.repeats import Repeats, compare_repeats, evaluate_repeats
+from hilum.evaluate.repeats import (
+    Repeats,
+    compare_repeats,
+    evaluate_repeats,
+    replicate_repeats,
+)
 from hilum.evaluate.result import Comparison, Metrics
 from hilum.evaluate.scorecard import FindingMetrics
 from hilum.evaluate.thresholds import choose_thresholds
@@ -51,4 +56,5 @@ __all__ = [
     "fit_calibration",
     "partial_auroc",
     "read_pair",
+    "replicate_repeats",
 ]

@@ -83,6 +83,24 @@ def compare_repeats(
     return replace(found, mean=replace(found.mean, p_value=p))
 
 
+def replicate_repeats(
+    scores: Sequence[Table],
+    truth: Table,
+    by: str | None = PATIENT,
+    **settings: Unpack[Settings],
+) -> tuple[Floats, Floats]:
+    """Return what `evaluate_repeats` makes its means and intervals of, to make others.
+
+    Returns
+    -------
+    The estimates (repeats, findings), and the replicates (resamples, findings), which are averaged
+    over the repeats. Two experiments measured with the same truth and settings have the same
+    patients in the same resample, so that any function of several can be resampled.
+    """
+    estimates, replicates = _measure([scores], truth, _plan(by, settings))
+    return estimates[0], replicates[0].mean(axis=1)
+
+
 def _measure(sides: Sequence[Sequence[Table]], truth: Table, plan: Plan) -> tuple[Floats, Floats]:
     """Return estimates (sides, repeats, findings) and replicates (sides, resamples, r, f)."""
     samples = [[_whole(table, truth, plan) for table in side] for side in sides]
