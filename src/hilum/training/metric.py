@@ -10,7 +10,7 @@ from torch import nn
 
 from hilum.encoders.device import Engine, choose_engine
 from hilum.encoders.image import Encoder, EncoderSpec, Projected, check_channels
-from hilum.encoders.references import load_image
+from hilum.encoders.references import load_encoder
 from hilum.encoders.tensors import write_json
 from hilum.encoders.weights import FILE_NAME, encoder_header, save_encoder
 from hilum.errors import RunError, UsageError
@@ -179,7 +179,9 @@ def _train(job: _Job, run: Path, progress: Progress) -> Encoder:
             _finish(job, run, metrics)
         wait_for_all()
     _refuse_collapse(job, run)
-    return load_image(run, engine=job.engine)
+    made = load_encoder(run, engine=job.engine)
+    assert isinstance(made, Encoder)
+    return made
 
 
 def _watched(task: MetricTask, collapse: float, progress: Progress) -> Progress:
