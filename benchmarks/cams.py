@@ -49,10 +49,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=600, help="of the test patients, the first")
     parser.add_argument("--draws", type=int, default=5, help="noise maps per image")
     asked = parser.parse_args()
-    found = {"phantom": on_phantom(asked)}
-    if asked.nih.is_dir():
-        found["nih"] = on_real_films(asked)
-    (asked.out / "cams.json").write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    for name, films in (("phantom", on_phantom), ("nih", on_real_films)):
+        path = asked.out / f"{name}.json"
+        if path.exists() or (name == "nih" and not asked.nih.is_dir()):
+            continue  # done before, or there are no such films
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(films(asked), indent=1, allow_nan=False) + "\n")
 
 
 def on_phantom(asked: argparse.Namespace) -> dict[str, Any]:
@@ -109,7 +111,8 @@ def taught(films: Collection, run: Path, asked: argparse.Namespace, **more: Any)
 def say_auroc(run: Path) -> None:
     told = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     for name, mean in means_in(told):
-        print(f"{run.name}: {name} {mean['estimate']:.3f}")
+        value = mean.get("estimate")
+        print(f"{run.name}: {name} {'undefined' if value is None else format(value, '.3f')}")
 
 
 def means_in(told: dict[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
