@@ -106,6 +106,50 @@ def attention(tail: Tail, a: Array, weights: Array) -> Array:
     return np.maximum(found, 0)
 
 
+def left_out(tail: Tail, a: Array, other: Array) -> Array:
+    """Replace each cell by the mean of the others: by how much the distance to `other` grows."""
+    _, height, width = a.shape
+
+    def apart(maps: Array) -> float:
+        found = unit(tail(torch.from_numpy(maps)[None])[0].detach().numpy())
+        return float(np.sqrt(((found - other) ** 2).sum()))
+
+    out = np.zeros((height, width))
+    for i in range(height):
+        for j in range(width):
+            rest = [a[:, k, m] for k in range(height) for m in range(width) if (k, m) != (i, j)]
+            changed = a.copy()
+            changed[:, i, j] = sum(rest) / len(rest)
+            out[i, j] = max(apart(changed) - apart(a), 0.0)
+    return out
+
+
+def score_cam(
+    embed: Callable[[Tensor], Tensor], query: Tensor, image: Tensor, activations: Array
+) -> Array:
+    """Hide an image (1, c, side, side) as each channel sees it."""
+
+    def apart(one: Tensor) -> float:
+        q, r = (unit(embed(each)[0].detach().numpy()) for each in (query, one))
+        return float(np.sqrt(((q - r) ** 2).sum()))
+
+    gains, maps = [], []
+    for channel in activations:
+        if channel.max() == channel.min():
+            continue
+        over = torch.nn.functional.interpolate(
+            torch.from_numpy(channel)[None, None], image.shape[2:], mode="bilinear"
+        )
+        seen = (over - over.min()) / (over.max() - over.min())
+        gains.append(max(apart(image * (1 - seen)) - apart(image), 0.0))
+        maps.append(channel)
+    low, high = min(gains), max(gains)
+    out = np.zeros(activations.shape[1:])
+    for gain, one in zip(gains, maps, strict=True):
+        out += (gain - low) / (high - low) * one / len(gains)
+    return np.maximum(out, 0)
+
+
 class ClassToken:
     """What follows the last attention's input in a plain transformer, for one image.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Final, Literal
 
+import torch
 from torch import Tensor, nn
 
 MOST_PREFIX: Final = 16
@@ -50,6 +51,25 @@ class Frame:
         tokens = output.transpose(0, 1) if self.batch_axis else output
         grid = tokens[:, self.prefix :]  # (n, h · w, c)
         return grid.transpose(1, 2).reshape(len(grid), -1, self.height, self.width)
+
+    def from_map(self, maps: Tensor, output: Tensor) -> Tensor:
+        """Return maps (n, channels, height, width) in the layer's own layout.
+
+        Parameters
+        ----------
+        maps
+            What is to be at the positions.
+        output
+            Of the layer, for one image or for n: gives what belongs to no position.
+        """
+        if self.layout == "channels-first":
+            return maps
+        if self.layout == "channels-last":
+            return maps.permute(0, 2, 3, 1)
+        tokens = output.transpose(0, 1) if self.batch_axis else output
+        beside = tokens[:, : self.prefix].expand(len(maps), -1, -1)
+        whole = torch.cat([beside, maps.flatten(2).transpose(1, 2)], dim=1)
+        return whole.transpose(0, 1) if self.batch_axis else whole
 
     def beside_map(self, output: Tensor) -> Tensor:
         """Return what belongs to no position: the prefix tokens (n, prefix, c), or (n, 0, 0)."""
