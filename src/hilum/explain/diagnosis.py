@@ -19,7 +19,14 @@ from hilum.explain.capture import Capture, capture
 from hilum.explain.layers import Forward, Layer, main_tensor, watching
 
 Kind = Literal[
-    "map", "flat", "against", "no-gradient", "beside-the-map", "no-activation", "not-finite"
+    "map",
+    "flat",
+    "against",
+    "unlike",
+    "no-gradient",
+    "beside-the-map",
+    "no-activation",
+    "not-finite",
 ]
 _FLAT: Final = 1e-6  # of the largest value: rounding, not shape
 
@@ -27,6 +34,7 @@ WORDS: Final[dict[Kind, str]] = {
     "map": "a map",
     "flat": "the map is the same everywhere, so it points nowhere",
     "against": "nothing in the image speaks for the finding: the sum is not above 0 anywhere",
+    "unlike": "nothing in the image makes the two similar: the map is 0 everywhere",
     "no-gradient": "no gradient reaches the layer, so the score does not depend on it here",
     "beside-the-map": "the gradient reaches only tokens that have no place: take an earlier layer",
     "no-activation": "the layer is silent: all its activations are 0",
@@ -105,6 +113,15 @@ def diagnose(signed: Maps, activations: Maps, gradients: Maps, beside: Maps) -> 
         kind = _kind(norm, beside_norm, silent, highest, lowest)
         out.append(Diagnosis(kind, norm, beside_norm, silent, highest, lowest))
     return out
+
+
+def diagnose_pair(heat: Maps) -> Diagnosis:
+    """Tell whether a map of a similarity (h, w), 0 or above, is one; it has no gradient."""
+    highest, lowest = float(heat.max()), float(heat.min())
+    kind: Kind = "map" if highest - lowest > _FLAT * highest else "flat"
+    if highest == 0:
+        kind = "unlike"
+    return Diagnosis(kind, np.nan, np.nan, np.nan, highest, lowest)
 
 
 def _kind(norm: float, beside: float, dead: float, highest: float, lowest: float) -> Kind:

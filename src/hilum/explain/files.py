@@ -18,6 +18,7 @@ MAPS: Final = "maps.npz"
 ABOUT: Final = "maps.json"
 SCORES: Final = "scores"
 
+_SAID: Final = {"finding": "logit", "pair": "cosine"}
 _SIDES: Final = tuple(field.name for field in fields(Geometry))
 
 
@@ -39,13 +40,14 @@ def save_maps(saliency: Saliency, folder: str | Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     archive, about = folder / MAPS, folder / ABOUT
     unfinished = archive.with_name(f"{MAPS}.part")
+    said: dict[str, Any] = {_SAID[saliency.origin.explains]: saliency.logits}
     with unfinished.open("wb") as out:
         np.savez_compressed(
             out,
             maps=saliency.signed,
             image_id=np.array(saliency.image_ids),
             target=np.array(saliency.targets),
-            logit=saliency.logits,
+            **said,
             blank=np.array([one.blank for one in saliency.diagnoses]),
             geometry=np.array(
                 [[getattr(one, side) for side in _SIDES] for one in saliency.geometries], np.int32

@@ -8,7 +8,7 @@ image's `Geometry`, so a thousand maps of 3,000 × 2,500 pixels take a few megab
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,7 @@ class Origin:
     Parameters
     ----------
     method
-        A name in `hilum.explain.METHODS`.
+        A name in `hilum.explain.METHODS`, or of pairs in `hilum.explain.SIMILARITY`.
     layer, grid
         Whose output they are made from, and (height, width) of it.
     model, fingerprint
@@ -40,6 +40,8 @@ class Origin:
     offset
         How far the grid's cells look from the middles of their parts of the image, down and to
         the right, in cells (`hilum.explain.placement`).
+    explains
+        ``"finding"``: why an image has one; ``"pair"``: why it is similar to another.
     """
 
     method: str
@@ -51,6 +53,7 @@ class Origin:
     collection: str
     version: int
     offset: float = 0.0
+    explains: Literal["finding", "pair"] = "finding"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,8 @@ class Saliency:
     geometries : (m,)
         Where the image lies in its square.
     logits : (m,)
-        What the network says, before it is made a probability.
+        What the network says of a finding, before it is made a probability; of a pair, the
+        cosine of its vectors.
     diagnoses : (m,)
         Whether it is a map, and if not, why.
     origin
@@ -92,8 +96,9 @@ class Saliency:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """The logits as probabilities, (m,)."""
-        return np.asarray(expit(self.logits.astype(np.float64)))
+        """The logits as probabilities, or the cosines as they are, (m,)."""
+        said = self.logits.astype(np.float64)
+        return said if self.origin.explains == "pair" else np.asarray(expit(said))
 
     def take(self, rows: ArrayLike) -> "Saliency":
         """Return the maps at these positions, or those where a mask is true."""
@@ -130,13 +135,18 @@ class Saliency:
                 {
                     "image_id": self.image_ids[row],
                     "target": self.targets[row],
-                    "score": round(float(self.scores[row]), 6),
-                    "logit": round(float(self.logits[row]), 6),
+                    **self._said(row),
                     "diagnosis": self.diagnoses[row].to_json(),
                 }
                 for row in range(len(self))
             ],
         }
+
+    def _said(self, row: int) -> dict[str, float]:
+        said = round(float(self.logits[row]), 6)
+        if self.origin.explains == "pair":
+            return {"cosine": said}
+        return {"score": round(float(self.scores[row]), 6), "logit": said}
 
 
 def in_original(grid: Map, geometry: Geometry, offset: float = 0.0) -> Map:
