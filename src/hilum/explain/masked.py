@@ -5,7 +5,8 @@ its masked vectors are computed once, in batches that are thrown away, and each 
 costs one product of a matrix and a vector.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, final
@@ -14,11 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from hilum.encoders.image import EncoderSpec, normalise
 from hilum.encoders.tensors import digest, read_tensors, write_tensors
 from hilum.errors import UsageError
 from hilum.explain.compared import Compared, Pixels
+from hilum.explain.incremental import Incremental, around
 from hilum.explain.windows import Windows, make_windows
 
 Vectors = NDArray[np.float32]
@@ -40,6 +43,9 @@ class Masking:
     fast
         Compute in the encoder's own precision, bfloat16 where the machine multiplies in it,
         instead of float32.
+    incremental
+        Compute only what a window touches where that saves work (`hilum.explain.incremental`);
+        otherwise every hidden image goes through the whole network.
     """
 
     window: int = 24
@@ -47,6 +53,7 @@ class Masking:
     convention: str = "x-mir"
     fill: float | tuple[float, ...] | None = None
     fast: bool = False
+    incremental: bool = True
 
     def windows(self, size: int) -> Windows:
         """Return the windows over a square of this side; UsageError as `make_windows`."""
@@ -152,57 +159,71 @@ def masked_vectors(
     """
     windows = masking.windows(network.spec.size)
     image = network.prepare(pixels[None])  # (1, channels, size, size)
-    fill = fill_of(network.spec, masking.fill)
+    fill_of(network.spec, masking.fill)  # refused before a file is read
     mark = fingerprint(network, pixels, masking)
     file = None if store is None else Path(store) / f"{mark}.safetensors"
     if file is not None and file.exists():
         kept, _ = read_tensors(file)
         return Masked(kept["whole"].numpy(), kept["vectors"].numpy(), windows, mark)
-    whole = network.embed_unit(image, fast=masking.fast)
-    found = torch.cat([whole, under_windows(network, image, windows.boxes, fill, masking.fast)])
+    whole = network.embed_unit(image, fast=masking.fast)[0].cpu().numpy()
+    hidden = Hidden(network, image, windows.boxes, masking)
+    vectors = hidden.vectors(np.arange(len(windows)))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         header = {"kind": KIND, "fingerprint": mark, "masking": asdict(masking)}
-        write_tensors(file, {"whole": found[0], "vectors": found[1:]}, header)
-    rows = found.cpu().numpy()
-    return Masked(rows[0], rows[1:], windows, mark)
+        kept = {"whole": torch.from_numpy(whole), "vectors": torch.from_numpy(vectors)}
+        write_tensors(file, kept, header)
+    return Masked(whole, vectors, windows, mark)
 
 
-def under_windows(
-    network: Compared, image: Tensor, boxes: NDArray[np.int64], fill: Tensor, fast: bool
-) -> Tensor:
-    """Return the vectors of a prepared image with each box hidden, (n, dim), of length 1.
+@final
+class Hidden:
+    """A prepared image of which boxes are hidden when asked for.
 
     Parameters
     ----------
+    network
+        What embeds, `batch_size` at a time.
     image : (1, channels, size, size)
+        From `Compared.prepare`.
     boxes : (n, 4)
         As `Windows.boxes`.
-    fill : (channels, 1, 1)
-        As `fill_of`.
+    masking
+        What hides them, and how they are computed.
     """
 
-    def hidden(at: int) -> Tensor:
-        some = boxes[at : at + network.batch_size]
-        batch = image.repeat(len(some), 1, 1, 1)
-        for one, (top, bottom, left, right) in zip(batch, some.tolist(), strict=True):
-            one[:, top:bottom, left:right] = fill
-        return batch
+    def __init__(
+        self, network: Compared, image: Tensor, boxes: NDArray[np.int64], masking: Masking
+    ) -> None:
+        self._network, self._boxes, self._fast = network, boxes, masking.fast
+        self._fill = fill_of(network.spec, masking.fill).to(image)
+        engine = network.encoder.engine
+        self._image = image.contiguous(memory_format=engine.memory_format)
+        self._around: Incremental | None = None
+        if masking.incremental:
+            with torch.no_grad(), self._precision():
+                self._around = around(network.module, self._image, boxes)
 
-    return streamed(network, len(boxes), hidden, fast=fast)
+    def vectors(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return the vectors with each of these boxes hidden, (len(rows), dim), of length 1."""
+        found = np.empty((len(rows), self._network.spec.dim), np.float32)
+        for at in range(0, len(rows), self._network.batch_size):
+            some = rows[at : at + self._network.batch_size]
+            found[at : at + len(some)] = self._batch(some).cpu().numpy()
+        return found
 
+    def _batch(self, some: NDArray[np.int64]) -> Tensor:
+        if self._around is None:
+            images = self._image.repeat(len(some), 1, 1, 1)
+            for one, (top, bottom, left, right) in zip(images, self._boxes[some], strict=True):
+                one[:, top:bottom, left:right] = self._fill
+            return self._network.embed_unit(images, fast=self._fast)
+        with torch.no_grad(), self._precision():
+            found = self._around(some, self._fill)
+        return functional.normalize(found.float(), dim=-1)
 
-def streamed(network: Compared, n: int, images: Callable[[int], Tensor], *, fast: bool) -> Tensor:
-    """Return the unit vectors of n images that are made a batch at a time, (n, dim).
-
-    Parameters
-    ----------
-    images
-        Position → the batch that starts there, (up to `batch_size`, channels, size, size).
-    """
-    starts = range(0, n, network.batch_size)
-    parts = [network.embed_unit(images(at), fast=fast) for at in starts]
-    return torch.cat(parts) if parts else torch.empty(0, network.spec.dim, device=network.device)
+    def _precision(self) -> AbstractContextManager[None]:
+        return self._network.encoder.engine.autocast() if self._fast else nullcontext()
 
 
 def fill_of(spec: EncoderSpec, fill: float | Sequence[float] | None) -> Tensor:
