@@ -1,13 +1,14 @@
 """Retrieval on real films: X-MIR's procedure and ours, what it rests on, and a class left out.
 
-    python benchmarks/metric.py PHANTOM NIH [--data covidx-sample] [--steps 160] [--seeds 1]
+    python benchmarks/metric.py PHANTOM NIH [--data covidx-sample] [--steps 80] [--seeds 1]
 
 PHANTOM and NIH are encoders pretrained without labels (`hilum pretrain moco`) on phantom films and
 on NIH films. Recipes `x-mir` and `metric-small` are trained on COVIDx's training list from random
 weights and from both, under one budget: a ResNet-10 at 96 px and `--steps` batches of 48, since
-X-MIR's DenseNet-121 at 224 px takes a GPU and there are no ImageNet weights here. X-MIR's 20
-epochs of this sample would be 80 batches. `x-mir` keeps its last weights; ours are chosen on a
-quarter of the training patients, from whom nothing else is learnt. The test list is read once, at
+X-MIR's DenseNet-121 at 224 px takes a GPU and there are no ImageNet weights here. 80 batches are
+X-MIR's 20 epochs of this sample (an epoch ends with the rarest class: 70 images, 4 batches of 16).
+`x-mir` keeps its last weights; ours are chosen on a quarter of the training patients, from whom
+nothing else is learnt. The test list is read once, at
 the end: every image looks for its class among those of other patients, beside raw pixels and
 weights that have learnt nothing.
 
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("nih", help="an encoder pretrained on NIH films")
     parser.add_argument("--data", type=Path, default=data)
     parser.add_argument("--out", type=Path, default=Path("metric"))
-    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -92,6 +92,11 @@ def shown(
     unknown = view.labels(findings=[anomaly]).findings if anomaly else ()
     names = view.labels(findings=findings).findings
     known = tuple(name for name in names if name not in unknown)
+    if not known:
+        raise UsageError(
+            f"there is no finding beside {', '.join(unknown) or 'none'}, so no image is like "
+            "another"
+        )
     found = lesson(view, Asked(("image",), (*known, *unknown), "ignore"))
     order = [found.findings.index(name) for name in known]
     positive = found.targets[:, order] == 1

@@ -169,8 +169,9 @@ METRIC_RECIPES: Final[dict[str, MetricRecipe]] = {
                 "For a GPU: a DenseNet-121 from ImageNet's weights at 224 px, X-MIR's loss (which "
                 "was the best of those here on validation patients: docs/choices.md) with larger "
                 "batches, views as another technician might have made them, a falling rate, the "
-                "average of the weights, the best on validation patients. Command: hilum metric COLLECTION RUN "
-                "--recipe metric. Not yet run here: there are no ImageNet weights and no GPU."
+                "average of the weights, the best on validation patients. Command: hilum metric "
+                "COLLECTION RUN --recipe metric. Not yet run here: there are no ImageNet weights "
+                "and no GPU."
             ),
             architecture="densenet121",
             init="timm:densenet121",
@@ -191,7 +192,7 @@ METRIC_RECIPES: Final[dict[str, MetricRecipe]] = {
             ),
             likeness=LikenessSettings(loss="triplet", margin=0.2),
             view=MILD,
-            train=TrainSettings(steps=400, batch=48, lr=1e-3, warm_up=0.05, optimiser="adamw",
+            train=TrainSettings(steps=400, batch=48, lr=3e-3, warm_up=0.05, optimiser="adamw",
                                 weight_decay=1e-2, clip=5.0, ema=0.99),
         ),
     )
