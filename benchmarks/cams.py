@@ -11,8 +11,8 @@ if each cell looked at the middle of its part of the image, which it does not.
 
     python benchmarks/cams.py OUT --collection C.lance --masks HOSPITAL [--nih NIH_SAMPLE]
 
-C.lance is HOSPITAL, ingested. Runs in OUT that are finished are used again. OUT/phantom and
-OUT/nih hold the pages of overlays, OUT/cams.json the numbers.
+C.lance is HOSPITAL, ingested. What is finished in OUT is not done again. OUT/phantom and OUT/nih
+hold the pages of overlays, OUT/phantom.json and OUT/nih.json the numbers.
 """
 
 import argparse

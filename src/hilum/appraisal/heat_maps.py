@@ -35,7 +35,9 @@ ON_A_PAGE: Final = 8  # maps of one finding
 SHOWN: Final = ("pointing", "pointing_near", "energy", BEST)
 NAMES: Final = {
     "grad-cam": "Grad-CAM", "grad-cam++": "Grad-CAM++", "hires-cam": "HiResCAM",
-    "layer-cam": "LayerCAM", "eigen-cam": "Eigen-CAM",
+    "layer-cam": "LayerCAM", "eigen-cam": "Eigen-CAM", "sbsm": "SBSM", "simcam": "SimCAM",
+    "simatt": "Similarity attention", "feature-masks": "Feature masking",
+    "score-cam": "Score-CAM of similarity", "rise": "RISE of similarity",
 }  # fmt: skip
 
 
@@ -98,15 +100,28 @@ class Showing:
         return Shown(
             np.asarray(picture, np.uint8),
             heat / highest if highest > 0 else heat,
-            self._outlines(row, drawn),
+            [line for name in self.marked(row) for line in self._outlines(row, name, drawn)],
         )
 
-    def _outlines(self, row: int, drawn: Geometry) -> list[Outline]:
+    def marked(self, row: int) -> list[str]:
+        """Return what is marked that a map is to point at: its finding, or all that a pair shares.
+
+        Of a map that says why two images are similar, those findings count that are marked in
+        both.
+        """
+        image, target = self.saliency.image_ids[row], self.saliency.targets[row]
+        if self.regions is None:
+            return []
+        if self.saliency.origin.explains == "pair":
+            return [one for one in self.regions.findings
+                    if self.regions.has(image, one) and self.regions.has(target, one)]  # fmt: skip
+        return [target] if self.regions.has(image, target) else []
+
+    def _outlines(self, row: int, finding: str, drawn: Geometry) -> list[Outline]:
         from hilum.plots.heatmaps import box_outline, outlines_of
 
-        image, finding = self.saliency.image_ids[row], self.saliency.targets[row]
-        if self.regions is None or not self.regions.has(image, finding):
-            return []
+        assert self.regions is not None
+        image = self.saliency.image_ids[row]
         frame = self.saliency.geometries[row]
         scale = drawn.width / frame.width, drawn.height / frame.height
         boxes = self.regions.outline(image, finding)

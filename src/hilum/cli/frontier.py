@@ -111,44 +111,27 @@ def frontier(
     added to a frontier later, and a killed one goes on.
     """
     from hilum.collection import open_collection
-    from hilum.frontier import (
-        Design,
-        FewLabels,
-        Measuring,
-        OtherLines,
-        as_text,
-        draw_frontier,
-        save,
-    )
+    from hilum.frontier import Design, FewLabels, Measuring, OtherLines, as_text
     from hilum.frontier import as_json as document
-    from hilum.select import STRATEGIES
+    from hilum.frontier import draw_frontier as draw
+    from hilum.frontier import save as write
 
+    counts, tuned = _whole_numbers(budgets, "--budgets"), _whole_numbers(fine_tuned, "--fine-tuned")
+    chosen: dict[str, Any] = {"strategies": _listed(strategies)} if strategies else {}
     few = FewLabels(
-        _whole_numbers(budgets, "--budgets"),
-        _listed(strategies) or tuple(STRATEGIES),
-        selector,
-        _listed(readers),
-        _listed(controls),
-        repeats,
-        per_patient,
-        _whole_numbers(fine_tuned, "--fine-tuned"),
-    )
+        counts, selector=selector, readers=_listed(readers), controls=_listed(controls),
+        repeats=repeats, per_patient=per_patient, fine_tuned=tuned, **chosen,
+    )  # fmt: skip
     beside = OtherLines(
         tuple(pairs or ()), reports, encoder, _inputs(full), recipe, read_settings(set_ or []),
         _inputs(floors), floor, networks,
     )  # fmt: skip
     measuring = Measuring(_listed(findings) or None, fewest, policy, share, bootstrap)
-    with progress_bar("frontier") as progress:
-        found = draw_frontier(
-            open_collection(collection),
-            out,
-            Design(embedding, few, beside, measuring, seed),
-            processes=processes,
-            device=device,
-            progress=progress,
-            told=note,
-        )
-    save(found, out)
+    design = Design(embedding, few, beside, measuring, seed)
+    with progress_bar("frontier") as bar:
+        view = open_collection(collection)
+        found = draw(view, out, design, processes=processes, device=device, progress=bar, told=note)
+    write(found, out)
     emit(document(found), as_json=as_json, text=f"{as_text(found)}\n\n{out}/frontier.html")
 
 

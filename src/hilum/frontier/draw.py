@@ -77,10 +77,10 @@ def draw_frontier(
     measuring = design.measuring
     truth = truth_of(collection, measuring.findings, measuring.policy, measuring.fewest)
     work = Work(collection, truth, design, Path(folder), device, progress)
-    others.check_encoder(work)
     design = replace(design, few=_selector(collection, design))
     names = (design.embedding, *design.few.controls)
     materials = [gather(collection, name, truth, measuring.policy) for name in names]
+    others.check_encoder(work)
     budgets = _budgets(design, materials[0], told)
     tracks = few_labels(work, design, materials, budgets, processes)
     tracks += beside_few_labels(work, design, materials[0], tracks, told)

@@ -45,8 +45,8 @@ def _short(line: Line) -> str:
     if line.kind == "few":
         return line.strategy
     if line.kind == "control":
-        return f"{line.strategy}, {line.embedding}"
+        return f"{line.strategy} on {line.embedding}"
     if line.kind == "all":
         own = line.name.partition(" on ")[2]
-        return f"{ALL}, {own}" if own else ALL
+        return f"{ALL} on {own}" if own else ALL
     return line.name.removesuffix(f", {line.reader}") if line.kind == "none" else line.name

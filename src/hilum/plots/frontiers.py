@@ -110,7 +110,8 @@ def frontiers(
         dress(axes)
         _scale(axes, panel, everything)
         if target is not None:
-            _level(axes, *target)
+            fewest = min((one.labels[0] for one in panel.curves), default=1)
+            _level(axes, *target, x=np.log10(fewest))
         for curve in panel.curves:
             handles[curve.name] = _curve(axes, curve, styles.get(curve.name, {}))
         for end in ("none", "all"):
@@ -168,10 +169,10 @@ def _scale(axes: Axes, panel: Panel, everything: int) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _level(axes: Axes, name: str, value: float) -> None:
+def _level(axes: Axes, name: str, value: float, x: float) -> None:
     axes.axhline(value, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), xytext=(3, 3),
-                  textcoords="offset points", fontsize=SIZE - 2, color=GREY)  # fmt: skip
+    axes.annotate(name, (x, value), xytext=(0, 3), textcoords="offset points",
+                  fontsize=SIZE - 2, color=GREY)  # fmt: skip
 
 
 def _curve(axes: Axes, curve: Curve, style: dict[str, Any]) -> Artist:

@@ -123,7 +123,7 @@ def heat_map(
     if blank:
         _say(right, blank)
     else:
-        _scale(figure, (0.512, 0.27 / total, side / WIDTH, 0.09 / total))
+        draw_scale(figure, (0.512, 0.27 / total, side / WIDTH, 0.09 / total))
     if outlines:
         figure.text(
             0.01, 0.22 / total, "Blue line: where it is marked", fontsize=SIZE - 3, color=INK
@@ -143,7 +143,7 @@ def _say(axes: Axes, text: str) -> None:
               fontsize=SIZE - 3, color=INK, bbox=box)  # fmt: skip
 
 
-def _scale(figure: Figure, place: tuple[float, float, float, float]) -> None:
+def draw_scale(figure: Figure, place: tuple[float, float, float, float]) -> None:
     """Draw the colours as they are over a middle grey, with what they mean."""
     axes = figure.add_axes(place)
     ramp = np.tile(np.linspace(0, 1, 256, dtype=np.float32), (8, 1))

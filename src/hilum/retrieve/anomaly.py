@@ -41,16 +41,16 @@ class AnomalyMetrics:
     chance
         What scores without meaning would have.
     images, positives, patients
-        How many images were scored, how many of them show the class, and of how many patients
+        How many images were counted, how many of them show the class, and of how many patients
         they are, who are what is resampled.
     unknown
-        Images left out because it is not known whether they show the class.
+        Images that were scored and not counted: it is not known whether they show the class.
     classes
         The classes they were compared with, and how many images each mean is of.
     resamples, level
         Of patients; coverage of the intervals.
     scores
-        Of each image, which `hilum.write_table` writes and `hilum.evaluate` reads.
+        Of every image, which `hilum.write_table` writes and `hilum.evaluate` reads.
     """
 
     anomaly: str
@@ -83,7 +83,7 @@ class AnomalyMetrics:
             f"distance from the nearest mean of {known}",
         ]
         if self.unknown:
-            lines.append(f"{self.unknown} images left out: it is not known whether they show it")
+            lines.append(f"{self.unknown} images not counted: unknown whether they show it")
         if self.resamples:
             lines.append(f"{self.level:.0%} intervals from {self.resamples} resamples of patients")
         return "\n".join(lines)
@@ -142,27 +142,29 @@ def evaluate_anomaly(
         )
     (anomaly,) = collection.labels(findings=[anomaly]).findings
     names = [name for name in collection.labels(findings=findings).findings if name != anomaly]
-    taught, _ = _with_truth(collection, embedding, names, anomaly, known, keep=(0,))
+    taught, absent = _with_truth(collection, embedding, names, anomaly, known)
+    taught = taught.take(np.flatnonzero(absent == 0))
     means, counts = class_means(taught.vectors, taught.positive, names)
-    asked, truth = _with_truth(collection, embedding, names, anomaly, where, keep=(0, 1))
+    asked, truth = _with_truth(collection, embedding, names, anomaly, where)
     _refuse_shared(taught, asked)
-    positives = int(truth.sum())
-    if not 0 < positives < len(truth):
+    scores = anomaly_scores(asked.vectors, means)
+    told = ~np.isnan(truth)
+    positives, images = int((truth == 1).sum()), int(told.sum())
+    if not 0 < positives < images:
         raise UsageError(
-            f"{positives} of the {len(truth)} images to score show {anomaly}; some must and others "
+            f"{positives} of the {images} images to score show {anomaly}; some must and others "
             "must not"
         )
-    scores = anomaly_scores(asked.vectors, means)
-    owners, patients = np.unique(asked.patients, return_inverse=True)
+    owners, patients = np.unique(np.array(asked.patients)[told], return_inverse=True)
     draws = Draws(len(owners), bootstrap, seed)
     return AnomalyMetrics(
         anomaly=anomaly,
-        measures=outlier_measures(scores, truth, patients, draws, level, recall),
-        chance={"auroc": 0.5, "average_precision": positives / len(truth), name_of(recall): recall},
-        images=len(truth),
+        measures=outlier_measures(scores[told], truth[told], patients, draws, level, recall),
+        chance={"auroc": 0.5, "average_precision": positives / images, name_of(recall): recall},
+        images=images,
         positives=positives,
         patients=len(owners),
-        unknown=len(among(collection, where)) - len(truth),
+        unknown=len(truth) - images,
         classes=counts,
         resamples=bootstrap,
         level=level,
@@ -213,15 +215,12 @@ def anomaly_scores(vectors: Vectors, means: Floats) -> Floats:
 
 
 def _with_truth(
-    collection: "Collection", embedding: str, names: Sequence[str], anomaly: str, where: str,
-    keep: tuple[int, ...],
-) -> tuple[Labelled, Floats]:  # fmt: skip
-    """Return the images of which it is known whether they show the class, and whether."""
+    collection: "Collection", embedding: str, names: Sequence[str], anomaly: str, where: str
+) -> tuple[Labelled, Floats]:
+    """Return the images that fulfil a condition, and whether they show the class: 1, 0 or NaN."""
     view = among(collection, where)
-    images = labelled(view, embedding, names)
     truth = view.labels(findings=[anomaly]).values[:, 0]
-    rows = np.flatnonzero(np.isin(truth, keep))
-    return images.take(rows), truth[rows]
+    return labelled(view, embedding, names), np.where(np.isin(truth, (0, 1)), truth, np.nan)
 
 
 def _refuse_shared(taught: Labelled, asked: Labelled) -> None:
