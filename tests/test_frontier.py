@@ -11,6 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from hilum.frontier import draw_frontier as draw
 from hilum.frontier import few as few_module
 from hilum.frontier import measured as measured_module
 from hilum.frontier.kept import Kept
+from hilum.frontier.material import gather, truth_of
 from hilum.frontier.others import said
 from hilum.predictors import METHODS
 from hilum.select import STRATEGIES
@@ -119,7 +121,7 @@ def test_few_labels_are_those_of_the_strategies_and_readers_one_by_one(
     labels, truth = train.labels(findings=FINDINGS), test.labels(findings=FINDINGS)
     tables = []
     for seed in (3, 4):
-        words = [seed, few_module.crc32(b"k-means")]
+        words = [seed, crc32(b"k-means")]
         picks = (
             STRATEGIES["k-means"]
             .pick(Pool(vectors, ids), 8, Settings(), np.random.default_rng(words))
@@ -144,14 +146,10 @@ def test_random_images_are_the_same_for_every_embedding_and_grow(
     collection: Collection, design: Design, found: Frontier, folder: Path
 ) -> None:
     assert found.goal
-    material = few_module.Material
-    from hilum.frontier.material import gather, truth_of
-
     truth = truth_of(collection, None, "ignore", 2)
     picks = {}
     for name in ("seen", "blind"):
         one = gather(collection, name, truth, "ignore")
-        assert isinstance(one, material)
         walk = few_module.Walk("random", 3, (4, 8), ("cosine",))
         stops = few_module.go(walk, one, folder / "walk")
         picks[name] = [Kept.load(stop.picks).tolist() for stop in stops]
