@@ -84,24 +84,39 @@ class Showing:
     def shown(self, row: int, side: int) -> Shown:
         """Return one map at a size: `side` pixels on its longer side."""
         saliency = self.saliency
-        frame = saliency.geometries[row]
-        pixels = self.collection.pixels([self._place[saliency.image_ids[row]]])[0]
+        image, frame = saliency.image_ids[row], saliency.geometries[row]
+        drawn = _drawn(frame, side)
+        heat = in_original(for_it(saliency.signed[row]), drawn, saliency.origin.offset)
+        highest = heat.max()
+        return Shown(
+            self._film(image, frame, drawn),
+            heat / highest if highest > 0 else heat,
+            self._outlines(image, self.marked(row), frame, drawn),
+        )
+
+    def film_of(self, image: str, other: str, side: int) -> Shown:
+        """Return a film without a map, and in it what is marked in another one, too."""
+        [frame] = self.collection.where(
+            "image_id = '{}'".format(image.replace("'", "''"))
+        ).table(["geometry"])["geometry"]  # fmt: skip
+        geometry = Geometry(**frame)
+        drawn = _drawn(geometry, side)
+        return Shown(
+            self._film(image, geometry, drawn),
+            np.zeros((drawn.height, drawn.width), np.float32),
+            self._outlines(image, self._shared(image, other), geometry, drawn),
+        )
+
+    def _film(self, image: str, frame: Geometry, drawn: Geometry) -> Picture:
+        pixels = self.collection.pixels([self._place[image]])[0]
         content = pixels[
             frame.top : frame.top + frame.content_height,
             frame.left : frame.left + frame.content_width,
         ]
-        drawn = _drawn(frame, side)
-        smaller = drawn.width < frame.content_width
-        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        how = cv2.INTER_AREA if drawn.width < frame.content_width else cv2.INTER_CUBIC
         size = (drawn.width, drawn.height)
         picture = cv2.resize(np.ascontiguousarray(content), size, interpolation=how)
-        heat = in_original(for_it(saliency.signed[row]), drawn, saliency.origin.offset)
-        highest = heat.max()
-        return Shown(
-            np.asarray(picture, np.uint8),
-            heat / highest if highest > 0 else heat,
-            [line for name in self.marked(row) for line in self._outlines(row, name, drawn)],
-        )
+        return np.asarray(picture, np.uint8)
 
     def marked(self, row: int) -> list[str]:
         """Return what is marked that a map is to point at: its finding, or all that a pair shares.
@@ -110,26 +125,34 @@ class Showing:
         both.
         """
         image, target = self.saliency.image_ids[row], self.saliency.targets[row]
+        if self.saliency.origin.explains == "pair":
+            return self._shared(image, target)
+        there = self.regions is not None and self.regions.has(image, target)
+        return [target] if there else []
+
+    def _shared(self, image: str, other: str) -> list[str]:
         if self.regions is None:
             return []
-        if self.saliency.origin.explains == "pair":
-            return [one for one in self.regions.findings
-                    if self.regions.has(image, one) and self.regions.has(target, one)]  # fmt: skip
-        return [target] if self.regions.has(image, target) else []
+        has = self.regions.has
+        return [one for one in self.regions.findings if has(image, one) and has(other, one)]
 
-    def _outlines(self, row: int, finding: str, drawn: Geometry) -> list[Outline]:
+    def _outlines(
+        self, image: str, findings: list[str], frame: Geometry, drawn: Geometry
+    ) -> list[Outline]:
         from hilum.plots.heatmaps import box_outline, outlines_of
 
-        assert self.regions is not None
-        image = self.saliency.image_ids[row]
-        frame = self.saliency.geometries[row]
+        found: list[Outline] = []
         scale = drawn.width / frame.width, drawn.height / frame.height
-        boxes = self.regions.outline(image, finding)
-        if len(boxes):
-            return [box_outline(*(box * (*scale, *scale))) for box in boxes]
-        mask = self.regions.mask(image, finding, frame).astype(np.float32)
-        smooth = cv2.resize(mask, (drawn.width, drawn.height), interpolation=cv2.INTER_LINEAR)
-        return outlines_of(smooth >= 0.5)
+        for finding in findings:
+            assert self.regions is not None
+            boxes = self.regions.outline(image, finding)
+            if len(boxes):
+                found += [box_outline(*(box * (*scale, *scale))) for box in boxes]
+                continue
+            mask = self.regions.mask(image, finding, frame).astype(np.float32)
+            smooth = cv2.resize(mask, (drawn.width, drawn.height), interpolation=cv2.INTER_LINEAR)
+            found += outlines_of(smooth >= 0.5)
+        return found
 
     def title(self, row: int) -> str:
         """Return what is looked for, the score, and the label where there is one."""
