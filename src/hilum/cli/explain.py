@@ -1,24 +1,33 @@
-"""`hilum explain`: where a model sees a finding, and whether it is there."""
+"""`hilum explain`: where a model sees a finding, or why an encoder holds images for similar."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.explain_pairs import Asked, similar
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from hilum.explain import Saliency
+    from hilum.collection import Collection
+    from hilum.explain import Localisation, Regions, Saliency
 
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Images = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[IMAGE_ID]...", help="Of which; all if none is named."),
+    typer.Argument(
+        metavar="[IMAGE_ID]...",
+        help="Of which; all if none is named. With --query: what was retrieved, nearest first.",
+    ),
 ]
 Model = Annotated[
-    str, typer.Option(help="A classifier or a pair of encoders: a run or a weights file.")
+    str,
+    typer.Option(
+        help="A classifier or a pair of encoders, with --query any encoder: a run or a weights "
+        "file."
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for maps, pictures, scores and the page.")]
 Finding = Annotated[
@@ -26,7 +35,36 @@ Finding = Annotated[
     typer.Option("--finding", help="What to explain; repeatable. By default all the model scores."),
 ]
 MethodName = Annotated[
-    str, typer.Option(help="grad-cam, grad-cam++, hires-cam, layer-cam or eigen-cam.")
+    str | None,
+    typer.Option(
+        help="Of a finding: grad-cam (unless given), grad-cam++, hires-cam, layer-cam, eigen-cam. "
+        "With --query: sbsm (unless given), simcam, simatt, feature-masks, score-cam."
+    ),
+]
+Query = Annotated[
+    str | None,
+    typer.Option(help="Explain why images are similar to this one, an id; not a finding."),
+]
+Embedding = Annotated[
+    str | None,
+    typer.Option(help="With --query and no image named: take the nearest by these vectors."),
+]
+Nearest = Annotated[int, typer.Option("-k", min=1, help="With --embedding: how many.")]
+Fidelity = Annotated[
+    bool,
+    typer.Option(
+        "--fidelity",
+        help="With --query: measure insertion and deletion, and what the maps point at where "
+        "--masks or boxes mark a finding of both.",
+    ),
+]
+StepsOf = Annotated[int, typer.Option(help="With --fidelity: of insertion and deletion.")]
+XMirJson = Annotated[
+    bool, typer.Option("--x-mir-json", help="With --fidelity: also as X-MIR writes it.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="With --query: a setting of the method, as NAME=VALUE (JSON)."),
 ]
 LayerName = Annotated[
     str | None, typer.Option(help="Of the network; by default the last that has a map.")
@@ -65,8 +103,15 @@ def explain(
     out: Out,
     images: Images = None,
     findings: Finding = None,
-    method: MethodName = "grad-cam",
+    method: MethodName = None,
     layer: LayerName = None,
+    query: Query = None,
+    embedding: Embedding = None,
+    k: Nearest = 5,
+    fidelity: Fidelity = False,
+    steps: StepsOf = 224,
+    x_mir_json: XMirJson = False,
+    settings: Settings = None,
     where: Where = None,
     prompts: Prompts = None,
     score: Score = False,
@@ -84,34 +129,67 @@ def explain(
 
     With --score only images and findings that are marked are explained, and the
     maps are compared with noise, with the centre, and with another patient's.
+    With --query the images named are ones that were retrieved for it, and the maps
+    show why an encoder holds them for similar to it.
     """
-    from hilum.appraisal.heat_maps import Showing, write_maps
     from hilum.collection import open_collection
-    from hilum.explain import boxes_of, read_masks, score_maps
-    from hilum.explain import explain as run
 
-    if masks is not None and not score:
-        raise UsageError("--masks is what --score scores against: give both")
     opened = open_collection(collection)
     view = opened if where is None else opened.where(where)
-    marked = found = None
-    if score:
+    counting = {"tolerance": tolerance, "bootstrap": bootstrap, "level": level, "seed": seed}
+    if query is not None:
+        if findings or prompts is not None or score:
+            raise UsageError("--finding, --prompts and --score are not for --query; see --fidelity")
+        asked = Asked(
+            query, images, k, embedding, method or "sbsm", layer, read_settings(settings or []),
+            fidelity, steps, x_mir_json, masks, counting, pictures, batch, device,
+        )  # fmt: skip
+        similar(view, model, out, asked, as_json=as_json)
+        return
+    _refuse_pairs(embedding=embedding, fidelity=fidelity, x_mir_json=x_mir_json, set=settings)
+    if masks is not None and not score:
+        raise UsageError("--masks is what --score scores against: give both")
+    maps, marked = _map(
+        view, model, images or None, (score, masks), findings=findings or None,
+        method=method or "grad-cam", layer=layer, prompts=prompts, batch_size=batch, device=device,
+    )  # fmt: skip
+    found = None if marked is None else _score(maps, marked, view, counting)
+    _write(maps, view, marked, found, out, pictures, as_json, named=bool(findings))
+
+
+def _map(
+    view: "Collection", model: str, images: list[str] | None, score: tuple[bool, Path | None],
+    **asked: Any,
+) -> "tuple[Saliency, Regions | None]":  # fmt: skip
+    from hilum.explain import boxes_of, explain, read_masks
+
+    wanted, masks = score
+    marked = None
+    if wanted:
         marked = boxes_of(view) if masks is None else read_masks(masks, images or view.ids())
     with progress_bar("explain") as progress:
-        maps = run(
-            view, model, images or None, findings=findings or None, method=method, layer=layer,
-            marked=marked, prompts=prompts, batch_size=batch, device=device, progress=progress,
-        )  # fmt: skip
-    if marked is not None:
-        with progress_bar("score") as progress:
-            found = score_maps(
-                maps, marked, view, tolerance=tolerance, bootstrap=bootstrap, level=level,
-                seed=seed, progress=progress,
-            )  # fmt: skip
+        return explain(view, model, images, marked=marked, progress=progress, **asked), marked
+
+
+def _score(
+    maps: "Saliency", marked: "Regions", view: "Collection", counting: dict[str, Any]
+) -> "Localisation":
+    from hilum.explain import score_maps
+
+    with progress_bar("score") as progress:
+        return score_maps(maps, marked, view, progress=progress, **counting)
+
+
+def _write(
+    maps: "Saliency", view: "Collection", marked: "Regions | None", found: "Localisation | None",
+    out: Path, pictures: int, as_json: bool, *, named: bool,
+) -> None:  # fmt: skip
+    from hilum.appraisal.heat_maps import Showing, write_maps
+
     with progress_bar("draw") as progress:
         showing = Showing(maps, view, marked)
         made = write_maps(showing, out, found, most=pictures, progress=progress)
-    _remark(maps, len(made.pictures), () if marked is None or findings else marked.findings)
+    _remark(maps, len(made.pictures), () if marked is None or named else marked.findings)
     data = {
         "maps": len(maps), "blank": maps.blank(), "files": [str(one) for one in made.files],
         "pictures": [str(one) for one in made.pictures],
@@ -119,6 +197,15 @@ def explain(
     }  # fmt: skip
     text = f"{len(maps)} maps in {out}" if found is None else found.to_text()
     emit(data, as_json=as_json, text=text)
+
+
+def _refuse_pairs(**given: object) -> None:
+    """Refuse what is for pairs of images alone."""
+    for name, value in given.items():
+        if value:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for pairs of images: give --query, too"
+            )
 
 
 def _remark(maps: "Saliency", drawn: int, marked: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from hilum.explain.baselines import CENTRE, CENTRE_WIDTH, RANDOM
 from hilum.explain.compared import Compared
 from hilum.explain.insertion import BETTER, Curves, Steps, insert_and_delete
 from hilum.explain.localisation import MODEL
+from hilum.explain.regions import Regions
 from hilum.explain.saliency import Map, Origin, Saliency, in_original
 from hilum.images import Geometry
 from hilum.progress import Progress, silent
@@ -266,22 +267,28 @@ def summarise_pairs(
     return PairScores(*ids, ranks, curves, means, less, settings, level, draws.resamples, origin)
 
 
-def as_findings(maps: Saliency, findings: dict[str, Sequence[str]]) -> Saliency | None:
+def as_findings(maps: Saliency, regions: Regions) -> Saliency | None:
     """Return maps of retrieved images as maps of findings, to be scored against what is marked.
 
     Parameters
     ----------
     maps
         Of one query.
-    findings
-        Of each retrieved image, what it is to point at: what is marked in it and the query has.
+    regions
+        What is marked.
 
     Returns
     -------
-    A map for each retrieved image and each of its findings; None if there is none.
+    A map for each retrieved image and each finding that is marked in it and in the query; None if
+    there is none.
     """
-    _, rows = of_retrieved(maps)
-    pairs = [(row, name) for row in rows for name in findings.get(maps.image_ids[row], ())]
+    query, rows = of_retrieved(maps)
+    pairs = [
+        (row, name)
+        for row in rows
+        for name in regions.findings
+        if regions.has(query, name) and regions.has(maps.image_ids[row], name)
+    ]
     if not pairs:
         return None
     taken = maps.take([row for row, _ in pairs])
