@@ -1,6 +1,7 @@
 """Retrieval on real films: X-MIR's procedure and ours, what it rests on, and a class left out.
 
     python benchmarks/metric.py PHANTOM NIH [--data covidx-sample] [--steps 80] [--seeds 1]
+    python benchmarks/metric.py PHANTOM NIH --losses --steps 160
 
 PHANTOM and NIH are encoders pretrained without labels (`hilum pretrain moco`) on phantom films and
 on NIH films. Recipes `x-mir` and `metric-small` are trained on COVIDx's training list from random
@@ -15,10 +16,14 @@ weights that have learnt nothing.
 Then what that rests on: in COVIDx a class comes from one source. It measures how well images find
 their source, and their class within it, with the same vectors and with the frame of the film alone,
 where there is no lung. Last, COVID-19 is left out of training, and what stands out is measured.
+
+`--losses` reads no test image: it trains `metric-small` with each loss and a few rates from NIH,
+and prints the mAP of the validation patients.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -45,6 +50,18 @@ from hilum.retrieve import (
 
 TEST: Final = "split = 'test'"
 LEFT_OUT: Final = "COVID-19"
+SMALL: Final[dict[str, Any]] = {"architecture": "resnet10t", "size": 96, "channels": 1}
+PROXIES: Final = {"alpha": 32.0, "margin": 0.1, "backbone_rate": 0.1, "lr": 1e-2}
+LOSSES: Final[dict[str, dict[str, Any]]] = {
+    **{
+        f"{loss}, rate {rate:g}": {"loss": loss, "lr": rate}
+        for loss in ("triplet", "multi-similarity", "supcon")
+        for rate in (3e-4, 1e-3, 3e-3)
+    },
+    "triplet, margin 0.5, rate 0.001": {"loss": "triplet", "margin": 0.5, "lr": 1e-3},
+    "supcon, projection 128, rate 0.001": {"loss": "supcon", "projection": 128, "lr": 1e-3},
+    "proxy-anchor, alpha 32, margin 0.1, rate 0.01 and 0.001": {"loss": "proxy-anchor", **PROXIES},
+}
 SIDE: Final = 32  # of an image whose pixels are its vector
 EDGE: Final = 4  # pixels of its frame: an eighth of the side
 
@@ -58,11 +75,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("metric"))
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--losses", action="store_true", help="compare losses on validation")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     uri = asked.out / "films.lance"
     if not uri.exists():
         hilum.ingest(asked.data, uri, layout="covidx", size=128)
+    if asked.losses:
+        losses(asked, hilum.open(uri))
+        return
     starts = {"random": "random", "phantom": asked.phantom, "nih": asked.nih}
     untaught(uri, starts)
     spent = {
@@ -129,7 +150,7 @@ def taught(
     learnt, judged = films.where("split = 'train'"), None
     if recipe != "x-mir":
         learnt, judged = apart(films)
-    changes = {"steps": asked.steps, "architecture": "resnet10t", "size": 96, "channels": 1}
+    changes = {"steps": asked.steps, **SMALL}
     before = time.process_time()
     with progress_bar(name) as progress:
         encoder = hilum.train_metric(
@@ -140,6 +161,21 @@ def taught(
     hilum.embed(hilum.open(uri), encoder, name)
     note(f"{name}: {spent:.0f} s of processor")
     return spent
+
+
+def losses(asked: argparse.Namespace, films: Collection) -> None:
+    """Train with each loss, and print what validation patients say; no test image is read."""
+    learnt, judged = apart(films)
+    print(f"{len(learnt)} training images, {len(judged)} of other patients to judge")
+    print("| loss | mAP on validation patients | after step |\n|---|---|---|")
+    for number, (name, changes) in enumerate(LOSSES.items()):
+        run = asked.out / f"loss-{number}"
+        hilum.train_metric(
+            learnt, run, "metric-small", validation=judged, init=asked.nih, collapse=0.0,
+            steps=asked.steps, evaluate_every=asked.steps // 10, **SMALL, **changes,
+        )  # fmt: skip
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+        print(f"| {name} | {metrics['best']:.3f} | {metrics['best_step']} |", flush=True)
 
 
 def apart(films: Collection) -> tuple[Collection, Collection]:

@@ -109,9 +109,8 @@ def test_scores_are_distances_from_the_nearest_mean_as_it_is() -> None:
     vectors = np.array([[1, 0], [0, 1], [0, 1], [-1, 0]], np.float32)
     positive = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
     means, counts = class_means(vectors, positive, ["a", "b", "c"])
-    np.testing.assert_allclose(
-        means, np.array([[0.5, 0.5], [0.0, 1.0]])
-    )  # the first is not brought to length 1
+    as_they_are = np.array([[0.5, 0.5], [0.0, 1.0]])  # the first is not brought to length 1
+    np.testing.assert_allclose(means, as_they_are)
     assert counts == {"a": 2, "b": 1}
     expected = np.sqrt([0.5, 0, 0, 2])
     np.testing.assert_allclose(anomaly_scores(vectors, means), expected, atol=1e-7)
