@@ -117,9 +117,9 @@ def picture(showing: Showing, row: int, rank: int, side: int) -> "Plot":
     image, query = maps.image_ids[row], maps.targets[row]
     made = maps.origin
     title = f"Cosine {maps.logits[row]:.3f}" + ("" if image == query else f", rank {rank}")
-    if shared := showing.marked(row):
-        title += f"; both marked: {', '.join(shared)}"
     below = f"{NAMES.get(made.method, made.method)} at {made.layer} of {made.model}"
+    if shared := showing.marked(row):
+        below += f". Marked in both: {', '.join(shared)}"
     return pair_maps(
         _side_of_query(showing, row, side), _side(showing, row, side, f"Retrieved: {image}"),
         title, below,

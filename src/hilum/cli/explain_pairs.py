@@ -138,10 +138,11 @@ def _count(maps: "Saliency") -> int:
 def _text(
     maps: "Saliency", out: Path, fidelity: "PairScores | None", found: "Localisation | None"
 ) -> str:
-    lines = [
-        f"{at:>4}  {maps.logits[at - 1]:.4f}  {maps.image_ids[at - 1]}"
-        for at in range(1, _count(maps) + 1)
-    ]
+    areas = None if fidelity is None else fidelity.areas()
+    lines = [] if areas is None else [f"{'rank':>4}  cosine  insertion  deletion"]
+    for at in range(_count(maps)):
+        own = "" if areas is None else f"  {areas[at, 0]:9.4f}  {areas[at, 1]:8.4f}"
+        lines.append(f"{at + 1:>4}  {maps.logits[at]:.4f}{own}  {maps.image_ids[at]}")
     lines.append(f"{len(maps)} maps in {out}")
     lines += ["", fidelity.to_text()] if fidelity is not None else []
     lines += ["", found.to_text()] if found is not None else []

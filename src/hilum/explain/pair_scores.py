@@ -107,19 +107,23 @@ class PairScores:
         shown = {**self.means, **{f"less {one}": own for one, own in self.differences.items()}}
         for name, own in shown.items():
             label = self.origin.method if name == MODEL else name
-            cells = "".join(f"{as_text(own[kind]):<24}" for kind in KINDS)
+            cells = "".join(f"{_cell(own[kind]):<24}" for kind in KINDS)
             lines.append(f"{label:<22}{cells}".rstrip())
         made = self.origin
         lines.append(
-            f"{len(self)} pairs of {len(set(self.patients))} patients; {made.method} of "
-            f"{made.model} at {made.layer}, {self.settings.steps} steps"
+            f"{len(self)} pairs, queries of {len(set(self.patients))} patient(s); {made.method} "
+            f"of {made.model} at {made.layer}, {self.settings.steps} steps"
         )
-        if self.bootstrap:
+        if self.bootstrap and len(set(self.patients)) > 1:
             lines.append(
                 f"{self.level:.0%} intervals from {self.bootstrap} resamples of the queries' "
                 "patients"
             )
         return "\n".join(lines)
+
+
+def _cell(one: Measure) -> str:
+    return as_text(one) if one.low is not None or one.estimate is None else f"{one.estimate:.3f}"
 
 
 def _plain(named: dict[str, dict[str, Measure]]) -> dict[str, Any]:

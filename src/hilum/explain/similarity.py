@@ -63,9 +63,9 @@ def sliding_windows(
     """
     share = network.spec.size / X_MIR_SIDE
     masking = Masking(
-        max(1, round(24 * share)) if window is None else window,
-        max(1, round(5 * share)) if stride is None else stride,
-        convention, fill, fast,
+        window=max(1, round(24 * share)) if window is None else window,
+        stride=max(1, round(5 * share)) if stride is None else stride,
+        convention=convention, fill=fill, fast=fast,
     )  # fmt: skip
     return sbsm(network, query, retrieved, masking=masking, store=store)
 

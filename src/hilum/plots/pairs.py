@@ -73,9 +73,7 @@ def pair_maps(query: Side, retrieved: Side, title: str, below: str) -> Figure:
             _show(axes, one, with_map=row == 1)
     draw_scale(figure, (0.5 + GAP / WIDTH, 0.38 / total, side / WIDTH - 0.01, 0.09 / total))
     if query.outlines or retrieved.outlines:
-        figure.text(
-            0.01, 0.3 / total, "Blue line: where it is marked", fontsize=SIZE - 3, color=INK
-        )
+        figure.text(0.01, 0.3 / total, "Blue line: marked in both", fontsize=SIZE - 3, color=INK)
     return figure
 
 
