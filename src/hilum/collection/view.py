@@ -111,6 +111,11 @@ class Collection:
         """The SQL that says which images the view has, as `where` reads it; None for all."""
         return self._keep
 
+    @property
+    def dataset(self) -> "lance.LanceDataset":
+        """The Lance dataset of this version, with all its rows, whatever the view keeps."""
+        return self._dataset
+
     @cached_property
     def embeddings(self) -> dict[str, EmbeddingInfo]:
         """The embeddings by name."""

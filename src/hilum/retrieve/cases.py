@@ -1,4 +1,4 @@
-"""The images nearest to a query, exactly: every vector is compared, some at a time."""
+"""The images nearest to a query, among vectors that come some at a time: every one is compared."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,10 +29,21 @@ class Cases:
         Which.
     scores : (k,)
         Their cosines with the query.
+    query
+        What was looked for: an id of the collection, the pixels of a file as the collection would
+        hold them, or None for a text.
+    method, why
+        ``"exact"`` if every vector was compared, ``"ann"`` if an index answered; and why.
+    wanted
+        How many were asked for; more than were found if there were no more.
     """
 
     ids: tuple[str, ...]
     scores: Floats
+    query: str | NDArray[np.uint8] | None = None
+    method: str = "exact"
+    why: str = ""
+    wanted: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,10 +92,14 @@ def nearest(batches: Batches, query: NDArray[np.floating], k: int) -> Cases:
     """
     ids: list[str] = []
     scores = np.empty(0)
-    wanted = query.astype(np.float64)
+    wanted, rough = query.astype(np.float64), query.astype(np.float32)
+    slack = 4 * len(query) * np.finfo(np.float32).eps  # more than single precision can be wrong by
     for images, vectors in batches:
-        ids += images
-        scores = np.concatenate([scores, vectors @ wanted])
+        # single precision says which cannot be among the first; double precision orders the rest
+        least = scores[k - 1] - slack if len(scores) >= k else -np.inf
+        may = np.flatnonzero(vectors @ rough >= least)
+        ids += [images[row] for row in may.tolist()]
+        scores = np.concatenate([scores, vectors[may] @ wanted])
         best = np.argsort(-scores, kind="stable")[:k]
         ids, scores = [ids[at] for at in best], scores[best]
     return Cases(tuple(ids), scores)

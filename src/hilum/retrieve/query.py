@@ -1,22 +1,21 @@
 """What is looked for, as a vector: a sentence, an image of the collection, or a file."""
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hilum.errors import CollectionError, UsageError
-from hilum.retrieve.cases import Batches, Cases, Vectors, among, nearest
+from hilum.errors import UsageError
+from hilum.retrieve.cases import Cases, Vectors, among
+from hilum.retrieve.searching import Aside, Index, answer, check_there, unit
 from hilum.zeroshot.sentences import encode_sentences, pair_from
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
     from hilum.encoders import Encoder, PairEncoder
     from hilum.encoders.weights import AnyEncoder
-
-LEAST: Final = np.float32(1e-12)  # a vector shorter than this has no direction
 
 
 def retrieve(
@@ -29,6 +28,7 @@ def retrieve(
     k: int = 10,
     where: str | None = None,
     same_patient: bool = False,
+    index: Index = "auto",
     device: str = "auto",
 ) -> Cases:
     """Find the images of a collection that are nearest to a sentence or to an image.
@@ -53,6 +53,10 @@ def retrieve(
     same_patient
         Whether other images of the patient of an image of the collection may be found. That image
         itself never is.
+    index
+        ``"exact"`` compares every vector; ``"ann"`` those that the index of `hilum index` puts near
+        the query, which can miss one; ``"auto"`` takes the index where there is one and the
+        collection is large (`searching.ANN_FROM`). Scores and their order are exact either way.
     device
         ``auto``, ``cpu`` or ``cuda``, for an encoder that is loaded here.
 
@@ -63,8 +67,8 @@ def retrieve(
     Raises
     ------
     UsageError
-        If not one of `text` and `like` is given, the text is empty or longer than the encoder
-        reads, `like` is neither an id nor a file, `k` is below 1, no image is left to be found,
+        If there is no index where one is asked for, not one of `text` and `like` is given, the
+        text is empty or longer than the encoder reads, `like` is neither an id nor a file, `k` is below 1, no image is left to be found,
         or the embedding is another encoder's.
     ImageError
         If the file cannot become a picture.
@@ -78,14 +82,17 @@ def retrieve(
     if (text is None) == (like is None):
         raise UsageError("give a text or an image to look for the like of, one of the two")
     view = among(collection, where)
+    aside: Aside | None = None
+    query: str | NDArray[np.uint8] | None = None
     if text is not None:
         vector = _of_text(view, embedding, text, encoder, device)
     elif isinstance(like, str) and (at := _row_of(collection, like)) is not None:
-        vector = _unit(at.vectors(embedding)[1])[0]
-        view = _others(view, at, same_patient=same_patient)
+        vector, query = unit(at.vectors(embedding)[1])[0], like
+        aside = _aside(at, same_patient=same_patient)
     else:
-        vector = _of_file(view, embedding, Path(str(like)), encoder, device)
-    return nearest(_directions(view.vector_batches(embedding)), vector, k)
+        vector, query = _of_file(view, embedding, Path(str(like)), encoder, device)
+    found = answer(view, embedding, vector, k, aside, index)
+    return replace(found, query=query, wanted=k)
 
 
 def _of_text(
@@ -97,7 +104,7 @@ def _of_text(
     if encoder is None:
         raise UsageError("a text needs the pair of encoders that made the vectors; name it")
     pair = pair_from(encoder, device)  # type: ignore[arg-type] # which refuses one of images alone
-    _check_there(view, embedding)
+    check_there(view, embedding)
     check_same_space(view, embedding, pair)
     found: Vectors = encode_sentences(pair, [text])[0]
     return found
@@ -106,7 +113,7 @@ def _of_text(
 def _of_file(
     view: "Collection", embedding: str, path: Path, encoder: "AnyEncoder | str | Path | None",
     device: str,
-) -> Vectors:  # fmt: skip
+) -> tuple[Vectors, NDArray[np.uint8]]:  # fmt: skip
     from hilum.encoders import load_encoder
     from hilum.encoders.device import choose_engine
     from hilum.images import Channels, Resize, read_picture
@@ -121,13 +128,13 @@ def _of_file(
         raise UsageError("the collection has no pixels: how large a file is to be is unknown")
     if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder, engine=choose_engine(device))
-    _check_there(view, embedding)
+    check_there(view, embedding)
     check_same_space(view, embedding, encoder)
     made = view.settings  # the file becomes what it would be in the collection
     resize, channels = cast(Resize, made.resize), cast(Channels, made.channels)
     picture = read_picture(path, view.size, resize=resize, channels=channels)
-    vector: Vectors = _unit(encoder.encode_images(picture.pixels[None]))[0]
-    return vector
+    vector: Vectors = unit(encoder.encode_images(picture.pixels[None]))[0]
+    return vector, picture.pixels
 
 
 def _row_of(collection: "Collection", image: str) -> "Collection | None":
@@ -137,26 +144,11 @@ def _row_of(collection: "Collection", image: str) -> "Collection | None":
     return view if len(view) else None
 
 
-def _others(view: "Collection", image: "Collection", *, same_patient: bool) -> "Collection":
-    """Return what may be found for an image of the collection."""
+def _aside(image: "Collection", *, same_patient: bool) -> Aside:
+    """Return what may not be found for an image of the collection."""
     facts = image.table(["image_id", "patient_id"]).row(0, named=True)
     name = "image_id" if same_patient or facts["patient_id"] is None else "patient_id"
-    quoted = facts[name].replace("'", "''")
-    left = view.where(f"{name} IS NULL OR {name} <> '{quoted}'")
-    if not len(left):
-        raise UsageError(
-            "no image is left to be found once the query "
-            + ("is left out" if same_patient else "and its patient are left out")
-        )
-    return left
-
-
-def _check_there(view: "Collection", embedding: str) -> None:
-    """Say what is missing before anything is encoded."""
-    if missing := len(view) - view.count_vectors(embedding):
-        from hilum.collection.vectors import incomplete
-
-        raise CollectionError(incomplete(embedding, missing, len(view)))
+    return Aside(name, facts[name])
 
 
 def check_same_space(
@@ -171,14 +163,3 @@ def check_same_space(
             f"({encoder.fingerprint[:12]}): query and images would lie in different spaces. Make "
             "one with: hilum embed, with the same encoder"
         )
-
-
-def _directions(batches: Batches) -> Iterator[tuple[list[str], Vectors]]:
-    for ids, vectors in batches:
-        yield list(ids), _unit(vectors)
-
-
-def _unit(vectors: NDArray[np.float32]) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions: Vectors = vectors / np.maximum(lengths, LEAST)
-    return directions
