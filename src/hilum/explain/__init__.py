@@ -9,10 +9,14 @@
   a map is blank;
 * `model` is what can be explained, `explaining` goes through a collection, `saliency` brings maps
   into the original image's frame;
+* `similarity` says why two images are similar, a dict of functions of one contract (`compared`):
+  `sbsm` hides windows (`windows`, `masked`), `simcam` takes a cosine apart (`shares`), `simatt`
+  takes its gradient, `feature_masks` and `similarity_scorecam` hide what a layer saw (`tails`);
+  `insertion` measures such a map by what it takes away, `pair_scores` many of them;
 * `regions` are boxes and masks, `fidelity` measures one map against one region, `baselines` are
   maps that know nothing, and `scoring` with `localisation` puts intervals around all of it.
 
-A new method is a function in `METHODS`; a method of another kind makes a `Saliency` and has the
+A new method is a function in `METHODS` or `SIMILARITY`; a method of another kind makes a `Saliency` and has the
 frames, files, pictures and scores for nothing.
 """
 
@@ -22,24 +26,32 @@ from hilum.explain.explaining import explain
 from hilum.explain.files import read_maps, save_maps, save_scores
 from hilum.explain.localisation import Localisation
 from hilum.explain.model import Explained, explained
+from hilum.explain.pair_files import save_pair_scores
+from hilum.explain.pair_scores import PairScores, score_pairs
 from hilum.explain.regions import Regions, boxes_of, read_masks
 from hilum.explain.saliency import Origin, Saliency
 from hilum.explain.scoring import score_maps
+from hilum.explain.similarity import SIMILARITY, explain_similar
 
 __all__ = [
     "METHODS",
+    "SIMILARITY",
     "Diagnosis",
     "Explained",
     "Localisation",
     "Origin",
+    "PairScores",
     "Regions",
     "Saliency",
     "boxes_of",
     "explain",
+    "explain_similar",
     "explained",
     "read_maps",
     "read_masks",
     "save_maps",
+    "save_pair_scores",
     "save_scores",
     "score_maps",
+    "score_pairs",
 ]

@@ -69,7 +69,8 @@ def simcam(
     transformer that averages its tokens), all of it, with the divisor that the image has. Where a
     class token reads them (most transformers), what the last attention brings from each position,
     with the weights that it has; what the class token brought along is `rest`, and may be most of
-    it. Products below 0, where positions speak against the similarity, become 0 before they are
+    it. Of a layer before the last (``layer`` of `Compared`), what it adds to first order, through
+    all that follows. Products below 0, where positions speak against the similarity, become 0 before they are
     summed.
     """
     if rest not in get_args(Rest):
