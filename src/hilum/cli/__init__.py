@@ -15,6 +15,7 @@ from hilum.cli.demo import register as register_demo
 from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.explain import register as register_explain
 from hilum.cli.frontier import register as register_frontier
+from hilum.cli.index import register as register_index
 from hilum.cli.ingest import register as register_ingest
 from hilum.cli.labels import register as register_labels
 from hilum.cli.metric import register as register_metric
@@ -48,6 +49,7 @@ register_supervised(app)
 register_compare(app)
 register_metric(app)
 register_zeroshot(app)
+register_index(app)
 register_retrieve(app)
 register_explain(app)
 register_evaluate(app)

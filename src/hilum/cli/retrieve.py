@@ -30,6 +30,14 @@ Where = Annotated[str | None, typer.Option(help="SQL: only among images that ful
 SamePatient = Annotated[
     bool, typer.Option("--same-patient", help="Find images of the query's own patient, too.")
 ]
+Index = Annotated[
+    Literal["auto", "exact", "ann"],
+    typer.Option(
+        metavar="HOW",
+        help="Compare every vector (exact), or ask the index of hilum index (ann); auto asks it "
+        "where there is one and images are many.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Write the list as CSV too.")]
 Sheet = Annotated[Path | None, typer.Option(help="Show the images on a contact sheet (PNG).")]
 Evaluate = Annotated[
@@ -83,6 +91,7 @@ def retrieve(
     k: Nearest = 10,
     where: Where = None,
     same_patient: SamePatient = False,
+    index: Index = "auto",
     out: Out = None,
     sheet: Sheet = None,
     evaluate: Evaluate = None,
@@ -122,7 +131,7 @@ def retrieve(
         _show(_findings(collection, embedding, findings, {**images, **counting}), as_json)
     else:
         _find(collection, embedding, out, sheet, as_json, text=text, like=image, encoder=encoder,
-              k=k, where=where, same_patient=same_patient, device=device)  # fmt: skip
+              k=k, where=where, same_patient=same_patient, index=index, device=device)  # fmt: skip
 
 
 def _reports(
@@ -187,16 +196,21 @@ def _find(
 ) -> None:  # fmt: skip
     from hilum.collection import open_collection
     from hilum.retrieve import retrieve as run
-    from hilum.sheet import contact_sheet
+    from hilum.sheet import case_sheet
 
     opened = open_collection(collection)
     cases = run(opened, embedding, **query)
     if out is not None:
         cases.save(out)
-    sheets = () if sheet is None else contact_sheet(opened, cases.ids, sheet)
+    sheets = () if sheet is None else case_sheet(opened, cases, sheet)
     for page in sheets:
         note(str(page))
+    if len(cases) < cases.wanted:
+        note(f"{len(cases)} images, not {cases.wanted}: there are no more to be found")
     rows = cases.table().to_dicts()
     lines = [f"{row['rank']:>4}  {row['score']:.4f}  {row['image_id']}" for row in rows]
-    emit({"cases": rows, "sheets": [str(page) for page in sheets]}, as_json=as_json,
-         text="\n".join(lines))  # fmt: skip
+    facts = {
+        "cases": rows, "wanted": cases.wanted, "index": {"method": cases.method, "why": cases.why},
+        "sheets": [str(page) for page in sheets],
+    }  # fmt: skip
+    emit(facts, as_json=as_json, text="\n".join(lines))

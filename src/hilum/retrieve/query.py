@@ -68,8 +68,8 @@ def retrieve(
     ------
     UsageError
         If there is no index where one is asked for, not one of `text` and `like` is given, the
-        text is empty or longer than the encoder reads, `like` is neither an id nor a file, `k` is below 1, no image is left to be found,
-        or the embedding is another encoder's.
+        text is empty or longer than the encoder reads, `like` is neither an id nor a file, `k` is
+        below 1, no image is left to be found, or the embedding is another encoder's.
     ImageError
         If the file cannot become a picture.
     WeightsError
