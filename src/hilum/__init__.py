@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     )
     from hilum.errors import HilumError, ImageError
     from hilum.evaluate import Metrics, choose_thresholds, compare, evaluate, fit_calibration
-    from hilum.explain import Saliency, explain
+    from hilum.explain import Saliency, explain, explain_similar
     from hilum.findings import FINDINGS
     from hilum.frontier import draw_frontier as frontier
     from hilum.images import Geometry, read_picture
@@ -72,6 +72,7 @@ _WHERE = {  # name -> the module that holds it
     "evaluate": "evaluate",
     "evaluation_page": "appraisal",
     "explain": "explain",
+    "explain_similar": "explain",
     "fit_calibration": "evaluate",
     "frontier": "frontier",
     "ingest": "ingest",
@@ -134,6 +135,7 @@ __all__ = [  # noqa: RUF022 (nouns, then the verbs in the order data flows)
     "zeroshot",
     "retrieve",
     "explain",
+    "explain_similar",
     "choose_thresholds",
     "fit_calibration",
     "evaluate",

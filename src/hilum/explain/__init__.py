@@ -16,8 +16,8 @@
 * `regions` are boxes and masks, `fidelity` measures one map against one region, `baselines` are
   maps that know nothing, and `scoring` with `localisation` puts intervals around all of it.
 
-A new method is a function in `METHODS` or `SIMILARITY`; a method of another kind makes a `Saliency` and has the
-frames, files, pictures and scores for nothing.
+A new method is a function in `METHODS` or `SIMILARITY`; a method of another kind makes a
+`Saliency` and has the frames, files, pictures and scores for nothing.
 """
 
 from hilum.explain.cam import METHODS

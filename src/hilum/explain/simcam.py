@@ -70,8 +70,8 @@ def simcam(
     class token reads them (most transformers), what the last attention brings from each position,
     with the weights that it has; what the class token brought along is `rest`, and may be most of
     it. Of a layer before the last (``layer`` of `Compared`), what it adds to first order, through
-    all that follows. Products below 0, where positions speak against the similarity, become 0 before they are
-    summed.
+    all that follows. Products below 0, where positions speak against the similarity, become 0
+    before they are summed.
     """
     if rest not in get_args(Rest):
         raise UsageError(f"{rest!r} is no way to share; choose from {', '.join(get_args(Rest))}")
