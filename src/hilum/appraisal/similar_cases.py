@@ -231,8 +231,10 @@ def fidelity_section(fidelity: PairScores) -> Section:
 def _pointing(found: Localisation) -> Section:
     shown = ("pointing", "energy")
     one = found.findings[ALL]
+    label = NAMES.get(found.origin.method, found.origin.method)
     rows: list[list[Cell]] = [
-        [series, *(one.measures[series][name] for name in shown)] for series in (MODEL, *BASELINES)
+        [label if series == MODEL else series, *(one.measures[series][name] for name in shown)]
+        for series in (MODEL, *BASELINES)
     ]
     caption = (
         f"{one.n} maps of findings that are marked, by {found.settings.regions}, in the query and "
