@@ -89,12 +89,7 @@ class Masked:
     fingerprint: str
 
     def farther(self, queries: Vectors) -> NDArray[np.float64]:
-        """Return by how much each window, hidden, takes the image away from each query.
-
-        D_i − D_0 of Euclidean distances, without taking the difference of two that are nearly
-        equal: with g = query − whole and δ_i = vector_i − whole it is
-        (|δ_i|² − 2 g·δ_i) / (D_i + D_0), and D_i² = D_0² + |δ_i|² − 2 g·δ_i. A window that
-        changes nothing gives exactly 0.
+        """Return by how much each window, hidden, takes the image away from each query (`farther`).
 
         Parameters
         ----------
@@ -114,19 +109,43 @@ class Masked:
             raise ValueError(
                 f"expected queries of shape (q, {len(self.whole)}), got {queries.shape}"
             )
-        moved = self.vectors - self.whole  # (n, dim)
-        towards = queries - self.whole  # (q, dim)
-        gained = (np.square(moved).sum(axis=1) - 2 * (towards @ moved.T)).astype(np.float64)
-        before = np.square(towards, dtype=np.float64).sum(axis=1, keepdims=True)  # D_0², (q, 1)
-        total = np.sqrt(np.maximum(before + gained, 0)) + np.sqrt(before)
-        rises: NDArray[np.float64] = np.zeros_like(gained)
-        np.divide(gained, total, out=rises, where=total > 0)
-        return rises
+        return farther(self.whole, self.vectors, queries)
 
     def moved(self) -> NDArray[np.float64]:
         """Return how far each window, hidden, takes the image from itself, (n,)."""
         own: NDArray[np.float64] = self.farther(self.whole[None])[0]
         return own
+
+
+def farther(whole: Vectors, vectors: Vectors, queries: Vectors) -> NDArray[np.float64]:
+    """Return by how much an image's changes take it away from each query.
+
+    D_i − D_0 of Euclidean distances, without taking the difference of two that are nearly equal:
+    with g = query − whole and δ_i = vector_i − whole it is (|δ_i|² − 2 g·δ_i) / (D_i + D_0), and
+    D_i² = D_0² + |δ_i|² − 2 g·δ_i. So all queries cost one product of matrices, and a change that
+    is none gives exactly 0.
+
+    Parameters
+    ----------
+    whole : (dim,)
+        The image.
+    vectors : (n, dim)
+        The image, changed.
+    queries : (q, dim)
+        All of length 1.
+
+    Returns
+    -------
+    (q, n), signed
+    """
+    moved = vectors - whole  # (n, dim)
+    towards = queries - whole  # (q, dim)
+    gained = (np.square(moved).sum(axis=1) - 2 * (towards @ moved.T)).astype(np.float64)
+    before = np.square(towards, dtype=np.float64).sum(axis=1, keepdims=True)  # D_0², (q, 1)
+    total = np.sqrt(np.maximum(before + gained, 0)) + np.sqrt(before)
+    rises: NDArray[np.float64] = np.zeros_like(gained)
+    np.divide(gained, total, out=rises, where=total > 0)
+    return rises
 
 
 def masked_vectors(

@@ -18,8 +18,10 @@ from torch.nn import functional
 
 from hilum.errors import UsageError
 from hilum.explain.cam import Maps
+from hilum.explain.coarse import interpolated
 from hilum.explain.compared import Compared, Pixels, SimilarMaps
-from hilum.explain.masked import X_MIR, Masking, masked_vectors
+from hilum.explain.masked import X_MIR, Hidden, Masking, Vectors, farther, masked_vectors
+from hilum.explain.windows import Map
 
 Outside = Literal["mask", "blur"]
 """What becomes of a query outside a mask: the network's mean colour, or blurred."""
@@ -36,6 +38,7 @@ def sbsm(
     masking: Masking = X_MIR,
     mask: NDArray[np.bool_] | None = None,
     outside: Outside = "mask",
+    forwards: int | None = None,
     store: str | Path | None = None,
 ) -> SimilarMaps:
     """Return where each retrieved image is similar to the query: what, hidden, moves it away.
@@ -54,6 +57,9 @@ def sbsm(
         Ask with this part of the query alone.
     outside
         What becomes of the rest of it.
+    forwards
+        Look at so many windows of each image only and estimate the others
+        (`hilum.explain.coarse`); None looks at all.
     store
         A folder for masked vectors (`hilum.explain.masked`): of an image that is there, only the
         product with the query is left to do.
@@ -71,11 +77,27 @@ def sbsm(
     if mask is not None:
         asked = masked_query(asked, mask, outside)
     vector = network.embed_unit(asked, fast=masking.fast).cpu().numpy()  # (1, dim)
-    maps = []
-    for pixels in retrieved:
-        image = masked_vectors(network, pixels, masking, store=store)
-        maps.append(image.windows.spread(np.maximum(image.farther(vector)[0], 0)))
+    if forwards is not None:
+        if store is not None:
+            raise UsageError("an estimate from some windows is not stored; give forwards or store")
+        return SimilarMaps(
+            np.stack([_estimated(network, vector, one, masking, forwards) for one in retrieved])
+        )
+    images = (masked_vectors(network, pixels, masking, store=store) for pixels in retrieved)
+    maps = [image.windows.spread(np.maximum(image.farther(vector)[0], 0)) for image in images]
     return SimilarMaps(np.stack(maps))
+
+
+def _estimated(
+    network: Compared, vector: Vectors, pixels: Pixels, masking: Masking, forwards: int
+) -> Map:  # fmt: skip
+    windows, image = masking.windows(network.spec.size), network.prepare(pixels[None])
+    whole = network.embed_unit(image, fast=masking.fast)[0].cpu().numpy()
+    hidden = Hidden(network, image, windows.boxes, masking)
+    signed = interpolated(
+        windows, lambda rows: farther(whole, hidden.vectors(rows), vector)[0], forwards
+    )
+    return windows.spread(np.maximum(signed, 0))
 
 
 def self_similarity(
