@@ -197,6 +197,7 @@ def _write(
         "num_partitions": made.partitions,
         "ivf_centroids": _centres(dataset, column, made),
         "num_bits": _BITS,
+        "replace": True,
         "rabitq_model": _rotation(column.info.dim, made.seed),
     }
     segments: list[Any] = []
