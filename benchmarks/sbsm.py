@@ -1,7 +1,8 @@
 """What a map of a similarity costs: hilum, X-MIR's procedure, and xaitk-saliency, in one run.
 
 DenseNet-121 with random weights, two synthetic films of 224 pixels, windows of 24 every 5 pixels.
-Each way runs in a process of its own on two threads. Printed: seconds, seconds of processor (what
+Each way runs in a process of its own, on two threads (where other programs use the machine, threads
+that wait for each other spend its processor too: ask for one). Printed: seconds, seconds of processor (what
 other programs on the machine disturb least), the peak of memory above what the process held with
 the model loaded and warm, and ratios to X-MIR's procedure; then how far a map in bfloat16 and one
 from few windows are from the exact map, and what a further query on a stored image costs.
@@ -16,7 +17,6 @@ descriptors come from the same network, 32 images at a time.
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -166,11 +166,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stride", type=int, default=5)
     parser.add_argument("--forwards", type=int, default=120, help="of the map from few windows")
+    parser.add_argument("--threads", type=int, default=2, help="1 where others use the machine")
     parser.add_argument("--ways", default=";".join(WAYS), help="separated by ;")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(asked.threads)
     if asked.one:
         one_way(asked.one, asked)
         return
@@ -187,7 +188,8 @@ def compare(asked: argparse.Namespace) -> None:
     found: dict[str, dict[str, float]] = {}
     for name in asked.ways.split(";"):
         command = [sys.executable, __file__, "--one", name, "--folder", str(folder),
-                   "--stride", str(asked.stride), "--forwards", str(asked.forwards)]  # fmt: skip
+                   "--stride", str(asked.stride), "--forwards", str(asked.forwards),
+                   "--threads", str(asked.threads)]  # fmt: skip
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         found[name] = json.loads(done.stdout)
         say(name, found)
@@ -212,5 +214,4 @@ def say(name: str, found: dict[str, dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
     main()

@@ -109,7 +109,7 @@ def random_masks(n: int, size: int, cells: int, keep: float, *, seed: int) -> Te
         grids = (torch.rand(n, 1, cells, cells) < keep).float()
         shifts = torch.randint(0, cell, (n, 2))
     side = (cells + 1) * cell
-    wide = functional.interpolate(grids, (side, side), mode="bilinear", align_corners=False)[:, 0]
+    wide = functional.interpolate(grids, (side, side), mode="bilinear").clamp(0, 1)[:, 0]
     pairs = zip(wide, shifts.tolist(), strict=True)
     return torch.stack([one[y : y + size, x : x + size] for one, (y, x) in pairs])
 
