@@ -1,11 +1,11 @@
 """What a map of a similarity costs: hilum, X-MIR's procedure, and xaitk-saliency, in one run.
 
 DenseNet-121 with random weights, two synthetic films of 224 pixels, windows of 24 every 5 pixels.
-Each way runs in a process of its own, on two threads (where other programs use the machine, threads
-that wait for each other spend its processor too: ask for one). Printed: seconds, seconds of processor (what
-other programs on the machine disturb least), the peak of memory above what the process held with
-the model loaded and warm, and ratios to X-MIR's procedure; then how far a map in bfloat16 and one
-from few windows are from the exact map, and what a further query on a stored image costs.
+Each way runs in a process of its own, on two threads (where other programs use the machine,
+threads that wait for each other spend its processor too: ask for one). Printed: seconds, seconds
+of processor (what other programs disturb least), the peak of memory above what the process held
+with the model loaded and warm, and ratios to X-MIR's procedure; then how far a map in bfloat16 and
+one from few windows are from the exact map, and what a further query on a stored image costs.
 
 X-MIR's procedure is written here from its description: all masks are made and multiplied with the
 image in float32, the products are kept, embedded 250 at a time, and compared by `torch.cdist`.
