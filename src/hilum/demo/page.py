@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +12,15 @@ import numpy as np
 import polars as pl
 
 from hilum import plots
-from hilum.collection import Collection, open_collection
-from hilum.demo.curve import Point
-from hilum.demo.story import CONTROL, PRETRAINED, Story
-from hilum.evaluate import Measure
+from hilum.collection import Collection
+from hilum.demo import chapters
+from hilum.demo.cards import cards, data_card, model_card
+from hilum.demo.story import PRETRAINED, Reporter, Story
+from hilum.evaluate.text import as_text
+from hilum.frontier.page import TITLE, lead
+from hilum.frontier.page import parts as frontier_parts
+from hilum.progress import silent
 from hilum.report import (
-    Block,
     Box,
     Cell,
     Film,
@@ -32,30 +35,28 @@ from hilum.report import (
     film,
 )
 
-NAMES: Final = {PRETRAINED: "Pretrained (MoCo)", CONTROL: "Random weights"}
-METHODS: Final = {"cosine": "cosine prototypes", "probe": "logistic probe"}
 FILMS: Final = 10
-HEADLINE: Final = ("probe", 100)  # what the first sentence speaks of
 PACKAGES: Final = ("hilum", "torch", "torchvision", "timm", "pylance", "polars", "numpy")
 
 
-def write_page(story: Story) -> Path:
+def write_page(story: Story, reporter: Reporter = lambda _: silent) -> Path:
     """Write ``OUT/report.html``; return its path."""
-    collection = open_collection(story.folder / "collection.lance")
-    run = _run(story)
-    page = Page(
-        title="How far do few labels go?",
-        lead=_lead(story.points),
-        sections=[
-            _answer(story.points, collection),
-            _by_finding(story.points),
+    assert story.frontier is not None
+    collection, run = story.collection(), _run(story)
+    with story.stage("Page"):
+        sections = [
+            *frontier_parts(story.frontier),
+            chapters.which_to_label(story),
+            *chapters.in_words(story, reporter),
+            *chapters.what_is_alike(story, reporter),
+            *chapters.where_it_looks(story, reporter),
             _films(collection),
             _data(collection),
             _training(run),
             _map(collection),
-        ],
-        settings=_settings(story, collection, run),
-    )
+            _cards(story, collection),
+        ]
+    page = Page(TITLE, sections, lead(story.frontier), _settings(story, collection, run))
     return page.save(story.folder / "report.html")
 
 
@@ -72,155 +73,6 @@ def _run(story: Story) -> _Run:
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     return _Run(settings, [json.loads(line) for line in lines])
-
-
-# ------------------------------------------------------------------ the answer
-
-
-def _pick(points: Sequence[Point], embedding: str, method: str) -> list[Point]:
-    return [p for p in points if (p.embedding, p.method) == (embedding, method)]
-
-
-def _at(points: Sequence[Point], embedding: str, method: str, labels: int) -> Point:
-    """Return the point with this many labels, or the nearest below in a smaller demo."""
-    line = _pick(points, embedding, method)
-    return max((p for p in line if p.labels <= labels), key=lambda p: p.labels, default=line[0])
-
-
-def _lead(points: Sequence[Point]) -> str:
-    method, labels = HEADLINE
-    ours, control = (_at(points, name, method, labels) for name in (PRETRAINED, CONTROL))
-    gap = ours.over_control
-    assert gap is not None
-    verdict = "the interval excludes zero" if _apart(gap.mean) else "the interval includes zero"
-    return (
-        f"With {ours.labels} images labelled, a {METHODS[method]} on an encoder pretrained "
-        f"without labels reads the films of held-out patients with a mean AUROC of "
-        f"{_text(ours.result.mean)}; on random weights it reaches {_text(control.result.mean)}. "
-        f"The difference is {_text(gap.mean, signed=True)}: {verdict}."
-    )
-
-
-def _apart(measure: Measure) -> bool:
-    return measure.low is not None and measure.high is not None and measure.low * measure.high > 0
-
-
-def _text(measure: Measure, *, signed: bool = False) -> str:
-    if measure.estimate is None or measure.low is None or measure.high is None:
-        return "undefined"
-    sign = "+" if signed else ""
-    return (
-        f"{measure.estimate:{sign}.3f} (95 % interval {measure.low:{sign}.3f} to "
-        f"{measure.high:{sign}.3f})"
-    )
-
-
-def _answer(points: Sequence[Point], collection: Collection) -> Section:
-    test = collection.where("split = 'test'").table(["patient_id"])
-    blocks: list[Block] = [
-        Prose(
-            "For each number of labels, images of the training patients are drawn at random "
-            f"{max(p.result.repeats for p in points)} times, the same draws for both encoders. "
-            "What they are labelled with classifies every image of the test patients. The "
-            "encoder that never trained is the control: what any network of this shape gives.",
-        )
-    ]
-    blocks += [_curve(points, method) for method in METHODS]
-    where = f"{test.height} images of {test['patient_id'].n_unique()} test patients"
-    blocks += [_curve_table(points, method, where) for method in METHODS]
-    return Section("AUROC against labels", blocks)
-
-
-def _curve_table(points: Sequence[Point], method: str, where: str) -> Block:
-    line = _pick(points, PRETRAINED, method)
-    untaught = [f"{p.untaught:.0%} of findings with {p.labels}" for p in line if p.untaught]
-    remark = (
-        f" Labels of one class only: {', '.join(untaught)}; such a finding counts as chance."
-        if untaught
-        else ""
-    )
-    return Rows(
-        columns=("Labelled", *NAMES.values(), "Difference", "Spread"),
-        rows=list(_curve_rows(points, method)),
-        caption=(
-            f"{METHODS[method].capitalize()}: mean AUROC over findings and draws on {where}, with "
-            "95 % intervals from resampled patients; the difference is paired by draw and "
-            "patient. Spread: standard deviation between draws (pretrained)." + remark
-        ),
-    )
-
-
-def _curve(points: Sequence[Point], method: str) -> Block:
-    series = [
-        plots.Series(
-            NAMES[name],
-            [p.labels for p in _pick(points, name, method)],
-            [p.result.mean for p in _pick(points, name, method)],
-        )
-        for name in NAMES
-    ]
-    last = [_pick(points, name, method)[-1] for name in NAMES]
-    return figure(
-        plots.label_efficiency(series),
-        alt=(
-            f"Mean AUROC of the {METHODS[method]} against the number of labelled images, from "
-            f"{series[0].labels[0]} to {last[0].labels}: at the right end "
-            + " and ".join(f"{p.result.mean.estimate:.3f} ({NAMES[p.embedding]})" for p in last)
-        ),
-        caption=(
-            f"{METHODS[method].capitalize()}. Bands: 95 % intervals over test patients. "
-            "The last point uses every training label."
-        ),
-    )
-
-
-def _curve_rows(points: Sequence[Point], method: str) -> Iterator[list[Cell]]:
-    for ours in _pick(points, PRETRAINED, method):
-        control = _at(points, CONTROL, method, ours.labels)
-        assert ours.over_control is not None
-        yield [
-            f"{ours.labels} images",
-            ours.result.mean,
-            control.result.mean,
-            ours.over_control.mean,
-            ours.result.spread,
-        ]
-
-
-def _by_finding(points: Sequence[Point]) -> Section:
-    method = HEADLINE[0]
-    drawn = [p.labels for p in points if p.result.repeats > 1]
-    most = max(drawn, default=points[0].labels)
-    ours, control = (_at(points, name, method, most) for name in (PRETRAINED, CONTROL))
-    assert ours.over_control is not None
-    gaps = ours.over_control
-    findings = list(ours.result.findings)
-    series = {
-        NAMES[p.embedding]: [*p.result.findings.values(), p.result.mean] for p in (ours, control)
-    }
-    rows: list[list[Cell]] = [
-        [name, ours.result.findings[name], control.result.findings[name], gaps.findings[name]]
-        for name in findings
-    ]
-    rows.append(["Mean", ours.result.mean, control.result.mean, gaps.mean])
-    return Section(
-        "Finding by finding",
-        [
-            figure(
-                plots.forest([*findings, "Mean"], series, last_is_mean=True),
-                alt=f"AUROC with interval of each finding with {most} labels, both encoders; "
-                "the numbers are in the table below.",
-                caption=f"AUROC with {most} labelled images ({METHODS[method]}), 95 % intervals "
-                "over test patients.",
-            ),
-            Rows(
-                columns=("Finding", *NAMES.values(), "Difference"),
-                rows=rows,
-                caption=f"AUROC with {most} labelled images, mean over draws.",
-                last_is_total=True,
-            ),
-        ],
-    )
 
 
 # ------------------------------------------------------------------ what it rests on
@@ -368,6 +220,24 @@ def _map(collection: Collection) -> Section:
             ),
         ],
     )
+
+
+def _cards(story: Story, collection: Collection) -> Section:
+    assert story.frontier is not None
+    blocks = [data_card(collection)]
+    told = {line.name: as_text(line.last.mean) for line in story.frontier.lines}
+    use = "vectors that a few labels read, and films that are alike"
+    reached = f"mean AUROC with every label {told['all labels, probe']}, probe, test patients"
+    blocks.append(model_card("encoder of images", story.pretraining, use, reached))
+    if "zero-shot" in told:
+        use = "finding in films what a sentence says, without a label"
+        reached = f"mean AUROC {told['zero-shot']}, test patients"
+        blocks.append(model_card("encoders of images and reports", story.pair, use, reached))
+    if (run := chapters.network_run(story)) is not None:
+        use = "scores of findings, and maps of where it sees them"
+        reached = f"mean AUROC {told['network: image']}, test patients"
+        blocks.append(model_card("classifier", run, use, reached))
+    return cards(blocks)
 
 
 def _settings(story: Story, collection: Collection, run: _Run) -> dict[str, Any]:

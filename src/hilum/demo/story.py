@@ -4,19 +4,30 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hilum.demo.curve import Plan, Point, label_curve
 from hilum.errors import UsageError
+from hilum.frontier import Design, FewLabels, Frontier, Measuring, OtherLines
 from hilum.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from hilum.collection import Collection
 
 SIZE: Final = 128
 """Side of the synthetic films in pixels."""
 
 PRETRAINED: Final = "moco"
 CONTROL: Final = "random"
+PAIR_STEPS: Final = 300
+"""Of pretraining with reports: an eighth of what the recipe asks for; a demo is short."""
+
+STRATEGIES: Final = ("random", "k-means", "typiclust", "margin")
+INPUTS: Final = (("image",), ("image", "demographics", "history"))
+EPOCHS: Final = 6.0
+
+PROCESSES: Final = 2
 
 Reporter = Callable[[str], Progress]
 """Gives each stage, by its label, a way to report progress."""
@@ -32,17 +43,43 @@ class Story:
         Where everything is.
     patients, seed
         What was asked for.
-    points
-        The curve of AUROC against labels.
+    frontier
+        AUROC against labels.
     seconds
-        By stage, how long it took in this run (a finished stage that is taken up takes none).
+        By stage, how long it took in this run (a finished stage that is taken up takes little).
     """
 
     folder: Path
     patients: int
     seed: int
-    points: list[Point] = field(default_factory=list)
+    frontier: Frontier | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> Path:
+        """Where the collection is."""
+        return self.folder / "collection.lance"
+
+    @property
+    def pretraining(self) -> Path:
+        """The run that learnt from images alone."""
+        return self.folder / "pretraining"
+
+    @property
+    def pair(self) -> Path:
+        """The run that learnt from images and reports."""
+        return self.folder / "reports"
+
+    @property
+    def hospital(self) -> Path:
+        """The synthetic films, with what was planted."""
+        return self.folder / "hospital"
+
+    def collection(self) -> "Collection":
+        """Open the collection as it is now."""
+        from hilum.collection import open_collection
+
+        return open_collection(self.uri)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -50,15 +87,6 @@ class Story:
         started = time.monotonic()
         yield
         self.seconds[name] = time.monotonic() - started
-
-    def to_json(self) -> dict[str, Any]:
-        """Return settings, curve and times."""
-        return {
-            "patients": self.patients,
-            "seed": self.seed,
-            "points": [asdict(point) for point in self.points],
-            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
-        }
 
 
 def tell(
@@ -69,7 +97,7 @@ def tell(
     changes: dict[str, Any] | None = None,
     reporter: Reporter = lambda _: silent,
 ) -> Path:
-    """Make a synthetic hospital, pretrain on it, and find out how far few labels go.
+    """Make a synthetic hospital, learn from it with no, few and all labels, and tell how far.
 
     Parameters
     ----------
@@ -80,13 +108,13 @@ def tell(
     seed
         Of everything that is drawn.
     changes
-        Fields of the pretraining recipe to change.
+        ``steps`` shortens both pretrainings; other fields are those of the recipe without labels.
     reporter
         Gives each stage a way to report progress.
 
     Returns
     -------
-    The page: ``OUT/report.html``.
+    The page: ``OUT/report.html``. Beside it are ``results.json`` and the frontier's own files.
 
     Raises
     ------
@@ -98,38 +126,46 @@ def tell(
     if patients < 20:
         raise UsageError(f"the demo needs at least 20 patients to hold some out, got {patients}")
     from hilum.demo.page import write_page
+    from hilum.frontier import as_json, save
 
     story = Story(Path(out), patients, seed)
     _prepare(story, changes or {}, reporter)
     _ask(story, reporter)
-    results = json.dumps(story.to_json(), indent=2, allow_nan=False)
-    (story.folder / "results.json").write_text(results + "\n", encoding="utf-8")
-    return write_page(story)
+    assert story.frontier is not None
+    save(story.frontier, story.folder / "frontier")
+    page = write_page(story, reporter)
+    results = {
+        "patients": patients,
+        "seed": seed,
+        "frontier": as_json(story.frontier),
+        "seconds": {name: round(value, 1) for name, value in story.seconds.items()},
+    }
+    text = json.dumps(results, indent=2, allow_nan=False)
+    (story.folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    return page
 
 
 def _prepare(story: Story, changes: dict[str, Any], reporter: Reporter) -> None:
     """From nothing to a collection with two embeddings."""
-    from hilum.collection import open_collection
     from hilum.embed import embed
     from hilum.encoders import random_encoder
     from hilum.ingest import ingest
     from hilum.phantom import write_hospital
-    from hilum.training import pretrain
+    from hilum.training import pretrain, pretrain_reports
 
-    folder, seed = story.folder, story.seed
+    seed = story.seed
     with story.stage("Synthetic hospital"):
         write_hospital(
-            folder / "hospital",
+            story.hospital,
             story.patients,
             size=SIZE,
             seed=seed,
             progress=reporter("Synthetic hospital"),
         )
     with story.stage("Ingest"):
-        uri = folder / "collection.lance"
         ingest(
-            folder / "hospital",
-            uri,
+            story.hospital,
+            story.uri,
             layout="folder",
             size=SIZE,
             fractions=(0.6, 0.1, 0.3),
@@ -137,15 +173,22 @@ def _prepare(story: Story, changes: dict[str, Any], reporter: Reporter) -> None:
             progress=reporter("Ingest"),
         )
     with story.stage("Pretraining"):
-        train = open_collection(uri).where("split = 'train'")
-        changes = {"seed": seed, **_batch_for(len(train)), **changes}
+        train = story.collection().where("split = 'train'")
+        short = _batch_for(len(train))
         shown = reporter("Pretraining")
-        encoder = pretrain(train, folder / "pretraining", progress=shown, **changes)
+        encoder = pretrain(
+            train, story.pretraining, progress=shown, **{"seed": seed, **short, **changes}
+        )
+    with story.stage("Reports"):
+        fewer: dict[str, Any] = {**short, "steps": changes.get("steps", PAIR_STEPS)}
+        shown = reporter("Reports")
+        start = str(story.pretraining)
+        pretrain_reports(train, story.pair, init=start, seed=seed, progress=shown, **fewer)
     with story.stage("Embedding"):
         spec = encoder.spec
         control = random_encoder(spec.architecture, seed, size=spec.size, channels=spec.channels)
         for name, one in ((PRETRAINED, encoder), (CONTROL, control)):
-            embed(open_collection(uri), one, name=name, progress=reporter(f"Embedding {name}"))
+            embed(story.collection(), one, name=name, progress=reporter(f"Embedding {name}"))
 
 
 def _batch_for(images: int) -> dict[str, int]:
@@ -157,11 +200,20 @@ def _batch_for(images: int) -> dict[str, int]:
 
 
 def _ask(story: Story, reporter: Reporter) -> None:
-    """From embeddings to the curve."""
-    from hilum.collection import open_collection
-    from hilum.phantom import FINDINGS
+    """From embeddings, reports and labels to the frontier."""
+    from hilum.frontier import draw_frontier
 
-    collection = open_collection(story.folder / "collection.lance")
-    plan = Plan((PRETRAINED, CONTROL), findings=tuple(FINDINGS), seed=story.seed)
-    with story.stage("Few-label classification"):
-        story.points = list(label_curve(collection, plan, reporter("Few-label classification")))
+    few = FewLabels(
+        budgets=(5, 10, 20, 50, 100, 200, 500), strategies=STRATEGIES, controls=(CONTROL,),
+        repeats=3,
+    )  # fmt: skip
+    others = OtherLines(
+        pairs=(str(story.pair),), encoder=str(story.pretraining), full=INPUTS,
+        changes={"epochs": EPOCHS, **_batch_for(len(story.collection().where("split = 'train'")))},
+    )  # fmt: skip
+    design = Design(PRETRAINED, few, others, Measuring(fewest=2), story.seed)
+    with story.stage("Frontier"):
+        story.frontier = draw_frontier(
+            story.collection(), story.folder / "frontier", design, processes=PROCESSES,
+            progress=reporter("Frontier"),
+        )  # fmt: skip
