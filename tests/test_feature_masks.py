@@ -81,16 +81,17 @@ def test_score_cam_equals_the_formulas(name: str) -> None:
 
 def test_the_widest_channels_are_taken() -> None:
     pixels = films(2, 64)
-    network = Compared(encoder("test_resnet"))
-    whole = similarity_score_cam(network, pixels[0], pixels[1:], channels=10_000)
+    network = Compared(encoder("test_resnet"), "layer2")  # 8 × 8 cells
+    whole = similarity_score_cam(network, *both(pixels), channels=10_000)
     assert whole.retrieved == pytest.approx(similarity_score_cam(network, *both(pixels)).retrieved)
-    few = similarity_score_cam(network, pixels[0], pixels[1:], channels=4)
+    few = similarity_score_cam(network, *both(pixels), channels=4).retrieved[0].ravel()
     a = maps_at(network, network.prepare(pixels[1:]))[0]
-    spread = (a.amax(dim=(1, 2)) - a.amin(dim=(1, 2))).argsort(descending=True)[:4]
-    kept = a[spread].numpy()
-    # within the reach of non-negative weights of those four channels
-    weights, *_ = np.linalg.lstsq(kept.reshape(4, -1).T, few.retrieved[0].ravel(), rcond=None)
-    assert kept.reshape(4, -1).T @ weights == pytest.approx(few.retrieved[0].ravel(), abs=1e-5)
+    widest = (a.amax(dim=(1, 2)) - a.amin(dim=(1, 2))).argsort(descending=True)[:4]
+    kept = a[widest].numpy().reshape(4, -1).T
+    seen = few > 0
+    weights, *_ = np.linalg.lstsq(kept[seen], few[seen], rcond=None)
+    assert seen.sum() > 8
+    assert kept[seen] @ weights == pytest.approx(few[seen], abs=1e-5)
 
 
 def both(pixels: Pixels) -> tuple[Pixels, Pixels]:
@@ -142,6 +143,11 @@ def test_a_part_is_the_mean_of_its_cells() -> None:
     half = left.copy()
     half[:, 16:] = False  # half of each cell: the weights are equal, so nothing changes
     assert torch.allclose(part_of_query(network, pixels[0], half), found, atol=1e-6)
+    some = left.copy()
+    some[48:] = False  # all of the upper cell, half of the lower: two to one
+    wanted = cells[:, 0, 0] * 2 + cells[:, 1, 0]
+    found = part_of_query(network, pixels[0], some)
+    assert torch.allclose(found[0], wanted / wanted.norm(), atol=1e-6)
     whole = part_of_query(network, pixels[0], np.ones((64, 64), bool))
     assert torch.allclose(whole, network.embed_unit(network.prepare(pixels)), atol=1e-6)
 
