@@ -10,8 +10,10 @@
 * `model` is what can be explained, `explaining` goes through a collection, `saliency` brings maps
   into the original image's frame;
 * `similarity` says why two images are similar, a dict of functions of one contract (`compared`):
-  `sbsm` hides windows (`windows`, `masked`), `simcam` takes a cosine apart (`shares`), `simatt`
-  takes its gradient, `feature_masks` and `similarity_scorecam` hide what a layer saw (`tails`);
+  `sbsm` hides windows (`windows`, `masked`; `coarse` looks at some, `incremental` and `touched`
+  compute what one changes), `rise` random parts, `relevance` asks a classifier of examples;
+  `simcam` takes a cosine apart (`shares`), `simatt` takes its gradient, `feature_masks` and
+  `similarity_scorecam` hide what a layer saw (`tails`);
   `insertion` measures such a map by what it takes away, `pair_scores` many of them;
 * `regions` are boxes and masks, `fidelity` measures one map against one region, `baselines` are
   maps that know nothing, and `scoring` with `localisation` puts intervals around all of it.

@@ -18,9 +18,8 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 from torch.nn import functional
 
+from hilum.explain.cutting import Rows, gather, paste
 from hilum.explain.touched import Field, Reach, Span, field, of_boxes, through, union
-
-Rows = NDArray[np.int64]
 
 MOST: Final = 0.8
 """Beyond this part of a layer's output, computing all of it costs less than finding the part."""
@@ -212,7 +211,7 @@ class Incremental:
 
     def _hidden(self, step: fx.Node, some: Rows, fill: Tensor) -> Tensor:
         part = self._parts[step]
-        values = _gather(self._clean[step], part.rows, part.columns, some)
+        values = gather(self._clean[step], part.rows, part.columns, some)
         begins = zip(part.rows.starts[some], part.columns.starts[some], strict=True)
         for one, box, (y, x) in zip(values, self.boxes[some], begins, strict=True):
             top, bottom, left, right = box - (y, y, x, x)
@@ -234,8 +233,8 @@ class Incremental:
         (top, left), (rows, columns) = reading.shift, (reading.rows, reading.columns)
         if isinstance(layer, nn.Conv2d) and _alone(layer):
             return functional.conv2d(change, layer.weight, layer.bias, groups=layer.groups)
-        values = _gather(reading.around, rows.read, columns.read, some, (top, left))
-        _paste(values, change, rows.change[some], columns.change[some])
+        values = gather(reading.around, rows.read, columns.read, some, (top, left))
+        paste(values, change, rows.change[some], columns.change[some])
         read = values[
             :, :, rows.skip : rows.skip + rows.length,
             columns.skip : columns.skip + columns.length,
@@ -254,10 +253,10 @@ class Incremental:
         own = self._parts[step]
         if _same(own, part):
             return change
-        values = _gather(self._clean[step], part.rows, part.columns, some)
+        values = gather(self._clean[step], part.rows, part.columns, some)
         down = own.rows.starts[some] - part.rows.starts[some]
         right = own.columns.starts[some] - part.columns.starts[some]
-        _paste(values, change, down, right)
+        paste(values, change, down, right)
         return values
 
     def _full(self, step: fx.Node, values: dict[fx.Node, Any], some: Rows) -> Any:
@@ -267,7 +266,7 @@ class Incremental:
                 own = self._parts[one]
                 clean = self._clean[one]
                 whole = clean.repeat(len(values[one]), 1, 1, 1).permute(0, 3, 1, 2)
-                _paste(whole, values[one], own.rows.starts[some], own.columns.starts[some])
+                paste(whole, values[one], own.rows.starts[some], own.columns.starts[some])
                 given[one] = whole
             else:
                 given[one] = values[one]
@@ -363,30 +362,6 @@ def _beyond(read: Span, side: int) -> tuple[int, int]:
     """Return how far reading goes beyond the first and the last position."""
     last = int(read.starts.max()) + read.length
     return max(0, -int(read.starts.min())), max(0, last - side)
-
-
-def _index(starts: NDArray[np.int64], length: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(starts[:, None] + np.arange(length)).to(device)
-
-
-def _gather(
-    clean: Tensor, rows: Span, columns: Span, some: Rows, shift: tuple[int, int] = (0, 0)
-) -> Tensor:
-    """Return parts of (height, width, channels) as (n, channels, rows, columns), channels last."""
-    y = _index(rows.starts[some] + shift[0], rows.length, clean.device)
-    x = _index(columns.starts[some] + shift[1], columns.length, clean.device)
-    return clean[y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2)
-
-
-def _paste(
-    values: Tensor, change: Tensor, down: NDArray[np.int64], right: NDArray[np.int64]
-) -> None:
-    """Write a part (n, channels, rows, columns) into another, in place, each where it belongs."""
-    n, _, height, width = change.shape
-    y, x = (_index(down, height, values.device), _index(right, width, values.device))
-    each = torch.arange(n, device=values.device)[:, None, None]
-    layout = values.permute(0, 2, 3, 1)
-    layout[each, y[:, :, None], x[:, None, :]] = change.permute(0, 2, 3, 1).to(values.dtype)
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
