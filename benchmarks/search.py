@@ -203,9 +203,8 @@ NAMES = {
 
 def report(told: dict[str, dict[str, Any]], right: dict[str, Any], which: str) -> None:
     peers = {"ann": "hnsw" if "hnsw" in told else "flat", "exact": "flat"}
-    print(
-        f"\n{'':24}{'median':>9}{'p95':>9}{'first':>9}{'recall@10':>11}{'peak MiB':>10}{'peer/ours':>11}"
-    )
+    titles = f"{'median':>9}{'p95':>9}{'first':>9}{'recall@10':>11}{'peak MiB':>10}"
+    print(f"\n{'':24}{titles}{'peer/ours':>11}")
     medians = {name: np.median(told[name][which]["seconds"]) for name in NAMES if name in told}
     for name, middle in medians.items():
         one = told[name][which]

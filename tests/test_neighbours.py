@@ -149,6 +149,18 @@ def test_two_embeddings_are_compared_query_by_query(films: Collection) -> None:
     assert (same.estimate, same.low, same.high) == (0, 0, 0)
 
 
+def test_a_class_of_one_image_has_no_number_and_the_reason_is_said(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "s", (*KINDS[:9], "none"))  # one film of pneumonia
+    made = ingest(source, tmp_path / "c.lance", layout="folder", size=16, workers=1).collection
+    vectors = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+    made = made.add_embedding("v", [(made.ids(), vectors)], EmbeddingInfo(4, "a" * 64, "drawn"))
+    found = evaluate_neighbours(made, "v", k=(1, 2), bootstrap=20)
+    alone = found.findings["Pneumonia"]["average_precision"]
+    assert (alone.estimate, alone.low) == (None, None)
+    assert found.findings["Edema"]["average_precision"].estimate is not None
+    assert "Pneumonia: no query has a right answer in its gallery" in found.to_text()
+
+
 def test_what_cannot_be_measured_is_said(films: Collection) -> None:
     with pytest.raises(UsageError, match=r"gallery of a query has 8 images .* fewer than the 10"):
         evaluate_neighbours(films, "one")

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 import hilum
 from hilum import cli
 from hilum.collection import Collection, EmbeddingInfo
 from hilum.encoders import Encoder, random_encoder, save_encoder
 from hilum.errors import CollectionError, ImageError, UsageError
+from hilum.images import read_picture
 from hilum.ingest import ingest
-from hilum.retrieve import retrieve
+from hilum.retrieve import Cases, retrieve
+from hilum.sheet import SIDE, case_sheet
 from reference_training import slow_processor
 from small_source import small_source
 
@@ -104,6 +108,74 @@ def test_what_cannot_be_looked_for_is_said(
         retrieve(films, "space", like=film, encoder=other)
     with pytest.raises(CollectionError, match="there is no embedding 'moco'"):
         retrieve(films, "moco", like="i0004")
+
+
+def test_a_file_of_any_size_asks_and_an_encoder_of_another_size_may_not(
+    films: Collection, folder: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    with Image.open(folder / "source" / "films" / "i0007.png") as film:
+        film.resize((120, 120), Image.Resampling.LANCZOS).save(tmp_path / "large.png")
+    found = retrieve(films, "space", like=tmp_path / "large.png", encoder=encoder, k=1)
+    assert found.ids == ("i0007",)
+    assert isinstance(found.query, np.ndarray)
+    assert found.query.shape == (32, 32)
+    larger = random_encoder("test_resnet", size=64, engine=slow_processor())
+    with pytest.raises(UsageError, match=r"not by this encoder, test_resnet .*different spaces"):
+        retrieve(films, "space", like=tmp_path / "large.png", encoder=larger)
+
+
+def test_an_empty_gallery_and_one_smaller_than_k_are_said(films: Collection) -> None:
+    with pytest.raises(UsageError, match="no image of the collection fulfils 'age > 200'"):
+        retrieve(films, "space", like="i0004", where="age > 200")
+    few = retrieve(films, "space", like="i0004", where="visit = 1", k=50)
+    assert (len(few), few.wanted) == (5, 50)
+
+
+def tile(page: Path, at: int) -> NDArray[np.uint8]:
+    """Return an image of a sheet with two lines above each."""
+    left = 8 + at % 8 * (SIDE + 8)
+    top = 8 + at // 8 * (SIDE + 56) + 48
+    with Image.open(page) as whole:
+        return np.asarray(whole)[top : top + SIDE, left : left + SIDE]
+
+
+def shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+
+
+def test_the_sheet_shows_the_query_and_then_what_was_found(
+    films: Collection, folder: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    rows = {image: row for row, image in enumerate(films.ids())}
+    found = retrieve(films, "space", like="i0004", k=9)
+    (page,) = case_sheet(films, found, tmp_path / "a.png")
+    for at, image in enumerate(("i0004", *found.ids)):
+        np.testing.assert_array_equal(tile(page, at), shown(films.pixels([rows[image]])[0]))
+    with Image.open(page) as whole:
+        assert whole.info == {}  # no words beside the pixels
+        written = np.asarray(whole)
+    assert (written[8:32, 8:120] < 128).any()  # "query"
+    assert (written[32:56, 208:320] < 128).any()  # what the nearest shows
+
+    with Image.open(folder / "source" / "films" / "i0007.png") as film:
+        turned = film.transpose(Image.Transpose.FLIP_LEFT_RIGHT)  # a film never ingested
+        turned.save(tmp_path / "new.png")
+    found = retrieve(films, "space", like=tmp_path / "new.png", encoder=encoder, k=3)
+    (page,) = case_sheet(films, found, tmp_path / "b.png")
+    new = read_picture(tmp_path / "new.png", 32).pixels
+    np.testing.assert_array_equal(tile(page, 0), shown(new))
+    np.testing.assert_array_equal(tile(page, 1), shown(films.pixels([rows[found.ids[0]]])[0]))
+
+
+def test_a_long_sheet_goes_on_and_the_file_comes_once(films: Collection, tmp_path: Path) -> None:
+    ids = films.ids() * 8
+    query = np.full((32, 32), 77, np.uint8)
+    pages = case_sheet(films, Cases(ids, np.linspace(1, 0, 96), query=query), tmp_path / "c.png")
+    assert [page.name for page in pages] == ["c.png", "c-2.png", "c-3.png"]
+    pixels = films.pixels()
+    assert (tile(pages[0], 0) == 77).all()
+    for page, at, found in ((0, 1, 0), (0, 47, 46), (1, 0, 47), (2, 0, 95)):
+        np.testing.assert_array_equal(tile(pages[page], at), shown(pixels[found % 12]))
 
 
 def test_vectors_of_any_length_are_compared_by_direction(films: Collection) -> None:

@@ -93,6 +93,8 @@ class NeighbourMetrics:
             f"other images of the query's patient {patients}",
             f"{self.without} images without a positive finding did not ask",
         ]
+        without = {name: found["average_precision"] for name, found in self.findings.items()}
+        lines += [f"{name}: {one.reason}" for name, one in without.items() if one.estimate is None]
         if self.resamples:
             lines.append(f"{self.level:.0%} intervals from {self.resamples} resamples of patients")
         return "\n".join(lines)
