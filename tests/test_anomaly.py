@@ -249,6 +249,7 @@ def test_images_of_the_same_patient_are_not_found() -> None:
 
 def test_cramers_v_of_tables_worked_by_hand() -> None:
     assert cramers_v(np.array([[5, 0], [0, 7], [4, 0]])) == pytest.approx(1)
+    assert cramers_v(np.diag([5, 7, 4])) == pytest.approx(1)
     assert cramers_v(np.array([[2, 4], [3, 6]])) == pytest.approx(0, abs=1e-9)
     assert cramers_v(np.array([[3, 1], [1, 3]])) == pytest.approx(0.5)  # chi² = 2 of n = 8
     assert np.isnan(cramers_v(np.array([[3, 0], [1, 0]])))
