@@ -177,7 +177,7 @@ def test_one_query_has_no_interval(collection: Collection, folder: Path) -> None
 def test_a_map_is_spread_over_the_square_and_not_over_the_image(
     collection: Collection, folder: Path
 ) -> None:
-    """Hot in the lowest row of cells, which is padding of an oblong film: nothing is inserted."""
+    """Hot in the lowest row of cells, the black padding of an oblong film: nothing is deleted."""
     from dataclasses import replace
 
     maps = maps_of(collection, folder).take([0])
@@ -185,9 +185,11 @@ def test_a_map_is_spread_over_the_square_and_not_over_the_image(
     low[0, 3] = 1
     maps = replace(maps, signed=low, origin=replace(maps.origin, offset=0.0))
     network = compared(folder / "e.safetensors", device="cpu")
-    curve = score_pairs([maps], collection, network, Steps(8), baselines=False).curves["model"]
+    settings = Steps(8, deletion="black")
+    curve = score_pairs([maps], collection, network, settings, baselines=False).curves["model"]
     assert maps.geometries[0] == Geometry(80, 60, 48, 0, 6, 48, 36)
-    assert curve.deletion[0, 1] == pytest.approx(curve.deletion[0, 0], abs=0.02)
+    assert curve.deletion[0, 1] == pytest.approx(curve.deletion[0, 0], abs=1e-6)
+    assert curve.deletion[0, 2] != pytest.approx(curve.deletion[0, 0], abs=1e-6)
 
 
 def test_maps_of_pairs_are_scored_where_both_have_a_finding(
