@@ -15,7 +15,8 @@ weights that have learnt nothing.
 
 Then what that rests on: in COVIDx a class comes from one source. It measures how well images find
 their source, and their class within it, with the same vectors and with the frame of the film alone,
-where there is hardly any lung. Last, COVID-19 is left out of training, and what stands out is measured.
+where there is hardly any lung. Last, COVID-19 is left out of training, and what stands out is
+measured.
 
 `--losses` reads no test image: it trains `metric-small` with each loss and a few rates from NIH,
 and prints the mAP of the validation patients.
