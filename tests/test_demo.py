@@ -1,91 +1,37 @@
-"""The main job: the curve by hand, and the whole story through the real command."""
+"""The main job: the whole story through the real command, and what of it is made up."""
 
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from hilum.collection import Collection, open_collection
+from hilum.collection import open_collection
 from hilum.demo import tell
-from hilum.demo.curve import Plan, draw_labels, label_curve
+from hilum.demo.readers import SENSITIVITY, SPECIFICITY, simulated_readers
 from hilum.errors import UsageError
 from hilum.tables import Table
 
-FINDINGS = ("Edema", "Mass")
 
-
-@dataclass
-class Known:
-    """A collection whose embedding "seen" is its labels, and whose "blind" is noise."""
-
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        rng = np.random.default_rng(self.seed)
-        self.present = (rng.random((120, 2)) < 0.4).astype(float)
-        self.noise = rng.normal(size=(120, 2))
-        self.names = tuple(f"image-{n}" for n in range(120))
-
-    def labels(self, split: str, findings: Sequence[str]) -> Table:
-        rows = slice(0, 80) if split == "train" else slice(80, 120)
-        patients = tuple(f"patient-{n // 2}" for n in range(120))
-        return Table(
-            self.names[rows], tuple(findings), self.present[rows],
-            extra={"patient_id": patients[rows]},
-        )  # fmt: skip
-
-    def vectors(self, name: str) -> tuple[Sequence[str], NDArray[np.float32]]:
-        signal = self.present * 2 - 1 + 0.1 * self.noise if name == "seen" else self.noise
-        return self.names, signal.astype(np.float32)
-
-
-def curve(**changes: Any) -> list[Any]:
-    settings = {"budgets": (10, 40), "draws": 3, "findings": FINDINGS, "bootstrap": 40}
-    plan = Plan(("seen", "blind"), **{**settings, **changes})
-    return list(label_curve(cast("Collection", Known()), plan))
-
-
-def test_an_embedding_that_knows_the_answer_wins_with_few_labels() -> None:
-    points = {(p.embedding, p.method, p.labels): p for p in curve()}
-    best, blind = points["seen", "cosine", 40], points["blind", "cosine", 40]
-    assert best.result.mean.estimate > 0.95
-    assert abs(blind.result.mean.estimate - 0.5) < 0.2
-    assert best.over_control.mean.low > 0
-    assert blind.over_control is None
-    gap = best.result.mean.estimate - blind.result.mean.estimate
-    assert best.over_control.mean.estimate == pytest.approx(gap)
-
-
-def test_every_budget_ends_with_all_labels_and_those_are_drawn_once() -> None:
-    points = curve(methods=("cosine",), budgets=(10, 500))
-    assert [(p.labels, p.result.repeats) for p in points if p.embedding == "seen"] == [
-        (10, 3),
-        (80, 1),
-    ]
-
-
-def test_labels_of_one_class_count_as_chance_and_are_counted() -> None:
-    point = curve(methods=("probe",), budgets=(1,))[0]
-    assert point.labels == 1
-    assert point.untaught == 1.0
-    assert point.result.mean.estimate == 0.5
-
-
-def test_draws_depend_on_their_number_alone_and_are_distinct() -> None:
-    train = Known().labels("train", FINDINGS)
-    first = draw_labels(train, 20, draw=0, seed=0)
-    assert first.ids == draw_labels(train, 20, draw=0, seed=0).ids
-    assert len(set(first.ids)) == 20
-    assert first.ids != draw_labels(train, 20, draw=1, seed=0).ids
-    assert first.ids != draw_labels(train, 20, draw=0, seed=1).ids
+def test_simulated_readers_are_as_right_as_is_said_of_them() -> None:
+    values = (np.random.default_rng(1).random((4000, 3)) < 0.5).astype(float)
+    values[0, 0] = np.nan
+    ids = tuple(map(str, range(4000)))
+    truth = Table(ids, ("Edema", "Mass", "Nodule"), values)
+    readers = simulated_readers(truth, seed=5)
+    assert list(readers) == ["reader 1", "reader 2", "reader 3"]
+    for reader in readers.values():
+        for column in range(3):
+            read, known = reader.values[:, column], values[:, column]
+            assert SENSITIVITY[0] - 0.03 < read[known == 1].mean() < SENSITIVITY[1] + 0.03
+            assert SPECIFICITY[0] - 0.03 < 1 - read[known == 0].mean() < SPECIFICITY[1] + 0.03
+    first, second = readers["reader 1"].values, readers["reader 2"].values
+    assert np.isnan(first[0, 0])
+    assert (first[1:] != second[1:]).mean() > 0.05  # they err apart
+    np.testing.assert_array_equal(simulated_readers(truth, seed=5)["reader 2"].values, second)
 
 
 def test_too_few_patients_are_refused(tmp_path: Path) -> None:
@@ -112,8 +58,15 @@ def test_the_command_ends_with_a_page_that_asks_nothing_of_the_network(told: Pat
     assert not re.search(r"(?:src|href)=[\"']https?:", page)
     assert "<script" not in page
     assert page.count("<img") == page.count("alt=")
-    for heading in ("AUROC against labels", "Finding by finding", "The films", "The collection"):
-        assert heading in page
+    headings = (
+        "AUROC against labels", "Which images to label", "Finding by finding",
+        "The images to label first, and why", "Sentences beside readers, finding by finding",
+        "A case, its nearest, and why they are near", "Do the maps of likeness hold?",
+        "The films", "The collection", "Data and model cards",
+    )  # fmt: skip
+    for heading in headings:
+        assert f"<h2>{heading}</h2>" in page or heading in page
+    assert (told / "frontier" / "frontier.json").exists()
     assert "not a medical device" in page
 
 
@@ -134,7 +87,7 @@ def test_a_demo_that_is_run_again_continues_and_says_the_same(told: Path) -> Non
     again = run_demo(told)
     assert json.loads(again.stdout) == {"report": str(told / "report.html")}
     after = json.loads((told / "results.json").read_text(encoding="utf-8"))
-    assert after["points"] == before["points"]
+    assert after["frontier"] == before["frontier"]
     assert (told / "pretraining" / "log.jsonl").read_bytes() == log
 
 

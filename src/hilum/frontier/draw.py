@@ -130,6 +130,8 @@ def _found(
     full = drawn[goal][-1]
     share = design.measuring.share
     reach = percentile(_above(full.mean, share), _above(full.mean_replicates, share), how.level)
+    if full.mean <= HALF:  # a share of nothing is nothing to reach
+        reach = Measure(None, reason="full supervision is not above one half")
     missing = {track.name: track.why_missing for track in tracks if track.why_missing}
     lines = [
         _line(work, track, drawn, reach, _above(full.mean_replicates, share), how)
@@ -182,14 +184,17 @@ def _line(
         )
         for labels, found in zip(track.labels, drawn[track.name], strict=True)
     )
-    line = Line(track.name, track.kind, points, track.strategy, track.reader, track.embedding,
-                remark=track.remark)  # fmt: skip
+    line = Line(
+        track.name, track.kind, points, track.strategy, track.reader, track.embedding,
+        runs=tuple(str(run.relative_to(work.folder)) for run in track.runs), remark=track.remark,
+    )  # fmt: skip
     if len(points) < 2:
         return line
     own = _curve(drawn[track.name])
-    assert reach.estimate is not None
-    needed = labels_needed(track.labels, *own, reach.estimate, targets, how.level)
-    line = replace(line, height=height(track.labels, *own, how.level), needed=needed)
+    line = replace(line, height=height(track.labels, *own, how.level))
+    if reach.estimate is not None:
+        needed = labels_needed(track.labels, *own, reach.estimate, targets, how.level)
+        line = replace(line, needed=needed)
     beside = f"{CHANCE}, {track.reader}"
     if track.kind == "few" and track.strategy != CHANCE:
         gap = between(track.labels, own, _curve(drawn[beside]), how.level)

@@ -77,6 +77,7 @@ def _line(line: Line) -> dict[str, Any]:
         "strategy": line.strategy or None,
         "reader": line.reader or None,
         "embedding": line.embedding or None,
+        "runs": list(line.runs),
         "remark": line.remark or None,
         "points": [_point(point) for point in line.points],
         "mean_along_labels": line.height and _measure(line.height),

@@ -36,15 +36,19 @@ def lead(found: Frontier) -> str:
     """Return the answer in a few sentences."""
     line = found.line(f"{CHANCE}, {_reader(found)}")
     point = min(line.points, key=lambda one: abs(one.labels - 100))
-    needed = line.needed.as_text() if line.needed else "an unknown number of"
+    full = found.line(found.goal).last
     texts = [
         f"With {point.labels} images of training patients labelled, drawn at random, the films of "
-        f"test patients are read with a mean AUROC of {_text(point.mean)}; "
-        f"with every label {found.goal} reaches {_text(found.line(found.goal).last.mean)}.",
-        f"{found.share:.0%} of what that is above chance takes {needed} labels.",
+        f"test patients are read with a mean AUROC of {_text(point.mean)}; with all "
+        f"{full.labels:,} labelled, with {_text(full.mean)} ({found.goal})."
     ]
     if sentences := next((one for one in found.of("none") if not one.reader), None):
-        texts.insert(1, f"Sentences alone, without a label, give {_text(sentences.last.mean)}.")
+        texts.append(f"Sentences alone, without a label, give {_text(sentences.last.mean)}.")
+    if line.needed is not None:
+        texts.append(
+            f"To reach {found.share:.0%} of what all labels give above chance takes "
+            f"{line.needed.as_text()} of them."
+        )
     return " ".join(texts)
 
 

@@ -72,6 +72,8 @@ class Line:
         The same minus that of random images with this reader, paired; None for random images.
     needed
         Labels to reach the target; None for a single point.
+    runs
+        Where its networks were trained, a folder for each.
     remark
         What a reader of the numbers has to know; "" for nothing.
     """
@@ -85,6 +87,7 @@ class Line:
     height: Measure | None = None
     over_chance: Measure | None = None
     needed: Needed | None = None
+    runs: tuple[str, ...] = ()
     remark: str = ""
 
     @property
