@@ -20,9 +20,10 @@ QUICK: dict[str, dict[str, Any]] = {
     "sbsm": {"window": 16, "stride": 8},
     "score-cam": {"channels": 6},
     "rise": {"masks": 40},
+    "relevance": {"window": 16, "stride": 8},
 }
 """Settings by which a method that is slow is fast."""
-CLOSED = {"sbsm", "rise"}
+CLOSED = {"sbsm", "rise", "relevance"}
 """Methods that call the network and do not open it."""
 
 family = pytest.mark.parametrize("method", SIMILARITY)
@@ -45,7 +46,10 @@ def films(n: int, side: int = SIDE, seed: int = 0) -> Pixels:
 
 
 def run(method: str, network: Compared, query: Pixels, retrieved: Pixels) -> SimilarMaps:
-    return SIMILARITY[method](network, query, retrieved, **QUICK.get(method, {}))
+    settings = dict(QUICK.get(method, {}))
+    if method == "relevance":  # which asks for an example of what is not similar
+        settings["dissimilar"] = query[None, ::-1, ::-1]
+    return SIMILARITY[method](network, query, retrieved, **settings)
 
 
 @kinds

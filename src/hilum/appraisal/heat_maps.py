@@ -38,6 +38,7 @@ NAMES: Final = {
     "layer-cam": "LayerCAM", "eigen-cam": "Eigen-CAM", "sbsm": "SBSM", "simcam": "SimCAM",
     "simatt": "Similarity attention", "feature-masks": "Feature masking",
     "score-cam": "Score-CAM of similarity", "rise": "RISE of similarity",
+    "relevance": "Relevance by examples",
 }  # fmt: skip
 
 

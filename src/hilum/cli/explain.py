@@ -38,7 +38,8 @@ MethodName = Annotated[
     str | None,
     typer.Option(
         help="Of a finding: grad-cam (unless given), grad-cam++, hires-cam, layer-cam, eigen-cam. "
-        "With --query: sbsm (unless given), simcam, simatt, feature-masks, score-cam."
+        "With --query: sbsm (unless given), simcam, simatt, feature-masks, score-cam, rise, "
+        "relevance."
     ),
 ]
 Query = Annotated[

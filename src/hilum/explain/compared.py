@@ -119,7 +119,8 @@ class Compared:
             If it is no such array, or has colour and the network one channel.
         """
         check_pixels(pixels)
-        return to_input(torch.from_numpy(pixels).to(self.device), self.spec)
+        whole = np.ascontiguousarray(pixels)  # a mirrored view is none that torch takes
+        return to_input(torch.from_numpy(whole).to(self.device), self.spec)
 
     def pair(self, query: Pixels, retrieved: Pixels) -> tuple[Tensor, Tensor]:
         """Return a query (1, c, size, size) and retrieved images (m, c, size, size), prepared.

@@ -18,6 +18,8 @@ from hilum.errors import UsageError
 from hilum.explain.compared import Compared, Pixels, SimilarMaps
 
 MOST_CELLS: Final = 32
+AT_A_TIME: Final = 64
+"""Masks drawn together: not the network's batch, or the map would depend on it."""
 
 
 def rise(
@@ -76,8 +78,8 @@ def _map(
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:  # fmt: skip
     size = network.spec.size
     seen, hidden = (torch.zeros(2, size, size, dtype=torch.float64) for _ in range(2))
-    for at in range(0, masks, network.batch_size):
-        n = min(network.batch_size, masks - at)
+    for at in range(0, masks, AT_A_TIME):
+        n = min(AT_A_TIME, masks - at)
         some = random_masks(n, size, cells, keep, seed=seed * 1_000_003 + at)
         found = network.embed_unit(image * some[:, None].to(image), fast=fast)
         cosine = (found @ vector[0]).double().cpu()

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,9 @@ from hilum.explain.cam import Maps
 from hilum.explain.compared import Compared, Method, Pixels, SimilarMaps
 from hilum.explain.diagnosis import diagnose_pair
 from hilum.explain.feature_masks import feature_occlusion
-from hilum.explain.masked import Masking
+from hilum.explain.masked import X_MIR, Masking
+from hilum.explain.relevance import relevance
+from hilum.explain.rise import rise
 from hilum.explain.saliency import Origin, Saliency
 from hilum.explain.sbsm import sbsm
 from hilum.explain.simatt import simatt
@@ -45,6 +48,7 @@ def sliding_windows(
     convention: str = "x-mir",
     fill: float | tuple[float, ...] | None = None,
     fast: bool = False,
+    forwards: int | None = None,
     store: str | Path | None = None,
 ) -> SimilarMaps:
     """Map which windows, hidden, move retrieved images away: `hilum.explain.sbsm.sbsm`.
@@ -58,16 +62,51 @@ def sliding_windows(
         given.
     convention, fill, fast
         As in `hilum.explain.masked.Masking`.
-    store
-        A folder that keeps what does not depend on the query.
+    forwards, store
+        As there.
     """
-    share = network.spec.size / X_MIR_SIDE
-    masking = Masking(
-        window=max(1, round(24 * share)) if window is None else window,
-        stride=max(1, round(5 * share)) if stride is None else stride,
-        convention=convention, fill=fill, fast=fast,
+    masking = replace(
+        in_proportion(network, window, stride), convention=convention, fill=fill, fast=fast
+    )
+    return sbsm(network, query, retrieved, masking=masking, forwards=forwards, store=store)
+
+
+def from_examples(
+    network: Compared,
+    query: Pixels,
+    retrieved: Pixels,
+    *,
+    dissimilar: Pixels,
+    similar: Pixels | None = None,
+    judge: str = "logistic",
+    window: int | None = None,
+    stride: int | None = None,
+    fast: bool = False,
+    store: str | Path | None = None,
+) -> SimilarMaps:
+    """Map what makes retrieved images ones of the similar: `hilum.explain.relevance.relevance`.
+
+    Parameters
+    ----------
+    network, query, retrieved, dissimilar, similar, judge, store
+        As there.
+    window, stride, fast
+        As `sliding_windows`.
+    """
+    masking = replace(in_proportion(network, window, stride), fast=fast)
+    return relevance(
+        network, query, retrieved, dissimilar=dissimilar, similar=similar, judge=judge,
+        masking=masking, store=store,
     )  # fmt: skip
-    return sbsm(network, query, retrieved, masking=masking, store=store)
+
+
+def in_proportion(network: Compared, window: int | None, stride: int | None) -> Masking:
+    """Return windows of a size and stride; what is not given is X-MIR's share of the image."""
+    share = network.spec.size / X_MIR_SIDE
+    return Masking(
+        window=max(1, round(X_MIR.window * share)) if window is None else window,
+        stride=max(1, round(X_MIR.stride * share)) if stride is None else stride,
+    )
 
 
 SIMILARITY: Final[dict[str, Method]] = {
@@ -76,8 +115,14 @@ SIMILARITY: Final[dict[str, Method]] = {
     "simatt": simatt,
     "feature-masks": feature_occlusion,
     "score-cam": similarity_score_cam,
+    "rise": rise,
+    "relevance": from_examples,
 }
 """Why two images are similar, by name; all have one contract (`hilum.explain.compared`)."""
+
+
+EXAMPLES: Final = frozenset({"negatives", "similar", "dissimilar"})
+"""Settings that are images: of a collection, they are given as ids."""
 
 
 class ImageTower(nn.Module):
@@ -152,7 +197,7 @@ def explain_similar(
     embedding
         By whose vectors the images were retrieved: refused if another encoder made them.
     settings
-        Of the method, by name.
+        Of the method, by name; images (`EXAMPLES`) as ids.
     batch_size
         Images at a time.
     device
@@ -173,7 +218,8 @@ def explain_similar(
     WeightsError
         If the encoder cannot be loaded.
     """
-    run = _method(method, settings or {})
+    given = dict(settings or {})
+    run = _method(method, given)
     found = list(dict.fromkeys(retrieved))
     if not found:
         raise UsageError(f"there is no retrieved image to compare {query!r} with")
@@ -184,10 +230,17 @@ def explain_similar(
         encoder = compared(encoder, layer, batch_size=batch_size)
     network = encoder
     asked, *others = _films(collection, [query, *found])
-    maps = run(network, asked.pixels, np.stack([one.pixels for one in others]), **(settings or {}))
+    for name in EXAMPLES & set(given):
+        given[name] = np.stack([one.pixels for one in _films(collection, _ids(given[name]))])
+    maps = run(network, asked.pixels, np.stack([one.pixels for one in others]), **given)
     units = network.embed_unit(network.prepare(np.stack([one.pixels for one in (asked, *others)])))
     cosines = (units[1:] @ units[0]).cpu().numpy()
     return _saliency(collection, network, method, maps, asked, others, cosines)
+
+
+def _ids(given: Any) -> list[str]:
+    """Return ids that were given as one or as several."""
+    return [given] if isinstance(given, str) else [str(one) for one in given]
 
 
 class _Film:
@@ -219,12 +272,16 @@ def _method(name: str, settings: Mapping[str, Any]) -> Method:
             f"{name!r} is not a method for pairs of images; choose from {', '.join(SIMILARITY)}"
         )
     known = [
-        one.name
+        one
         for one in inspect.signature(SIMILARITY[name]).parameters.values()
         if one.kind is one.KEYWORD_ONLY
     ]
-    if strange := [one for one in settings if one not in known]:
-        raise UsageError(f"{name} has no setting {strange[0]!r}; it has {', '.join(known)}")
+    names = [one.name for one in known]
+    if strange := [one for one in settings if one not in names]:
+        raise UsageError(f"{name} has no setting {strange[0]!r}; it has {', '.join(names)}")
+    needed = [one.name for one in known if one.default is one.empty]
+    if missing := [one for one in needed if one not in settings]:
+        raise UsageError(f"{name} needs the setting {missing[0]!r}, ids of images")
     return SIMILARITY[name]
 
 
