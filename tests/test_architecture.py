@@ -21,6 +21,7 @@ ROOMS = [
     "images",
     "pseudonyms",
     "workers",
+    "cluster",
     "decoding",
     "sources",
     "collection",

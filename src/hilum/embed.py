@@ -5,6 +5,7 @@ and a job that was killed goes on with the images that have no vector.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hilum.cluster import Engine, check_engine, map_in_order
 from hilum.encoders.image import check_channels, check_pixels
 from hilum.encoders.references import load_encoder
 from hilum.encoders.weights import AnyEncoder
@@ -33,6 +35,8 @@ def embed(
     *,
     batch_size: int = 64,
     overwrite: bool = False,
+    engine: Engine = "local",
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> "Collection":
     """Add an encoder's vectors to a collection.
@@ -50,6 +54,10 @@ def embed(
         Of the embedding.
     overwrite
         Replace another encoder's embedding of this name.
+    engine, workers
+        ``"local"``: this machine encodes. ``"ray"``: so many workers of a Ray cluster, one for each
+        processor if None, or for each GPU where there are some; they open the collection at its
+        address and load the encoder by its name, and this process writes (`hilum.cluster`).
 
     Returns
     -------
@@ -68,6 +76,8 @@ def embed(
 
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1; got {batch_size}")
+    check_engine(engine)
+    named = encoder
     if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder)
     check_channels(collection.settings.channels, encoder.spec.channels)
@@ -83,12 +93,43 @@ def embed(
 
     def batches() -> Iterator[tuple[list[str], Vectors]]:
         done = 0
-        for part, vectors in encode_rows(encoder, collection.pixels, rows, batch_size):
+        made = (
+            _on_cluster(collection, named, rows, batch_size, workers)
+            if engine == "ray"
+            else encode_rows(encoder, collection.pixels, rows, batch_size)
+        )
+        for part, vectors in made:
             done += len(part)
             report(done, len(rows))
             yield [ids[row] for row in part], vectors
 
     return collection.add_embedding(name, batches(), info, overwrite=overwrite)
+
+
+def _on_cluster(
+    collection: "Collection", encoder: AnyEncoder | str | Path, rows: Rows, batch_size: int,
+    workers: int | None,
+) -> Iterator[tuple[Rows, Vectors]]:  # fmt: skip
+    parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    make = partial(
+        _encoder_there, encoder, collection.uri, collection.version, collection.condition
+    )
+    yield from zip(parts, map_in_order(make, parts, workers=workers, gpu=True), strict=True)
+
+
+def _encoder_there(
+    encoder: AnyEncoder | str | Path, uri: str, version: int, condition: str | None
+) -> Callable[[Rows], Vectors]:
+    """Return what a worker of a cluster does: read the pixels of some rows and encode them."""
+    from hilum.collection import Collection, store
+
+    view = Collection(uri, store.open_dataset(uri, version), condition)
+    here = load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
+
+    def encode(rows: Rows) -> Vectors:
+        return next(encode_rows(here, view.pixels, rows, len(rows)))[1]
+
+    return encode
 
 
 def embed_pixels(

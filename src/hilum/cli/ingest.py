@@ -72,6 +72,13 @@ Labels = Annotated[Path | None, typer.Option(help="A table of labels to join (di
 KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Keep identifiers (dicom).")]
 Modalities = Annotated[str, typer.Option(help="DICOM modalities to keep (dicom).")]
 Key = Annotated[Path | None, typer.Option(help="The key file of the pseudonyms (dicom).")]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        metavar="ENGINE",
+        help="local: this machine decodes; ray: those of a Ray cluster, which see the same folder.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Processes; one for each processor.")]
 BatchRows = Annotated[int | None, typer.Option(help="Images in one commit; 32 MiB of them.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that one file may take.")]
@@ -111,6 +118,7 @@ def ingest(
     key: Key = None,
     modalities: Modalities = "CR,DX,RG",
     workers: Workers = None,
+    engine: Engine = "local",
     batch_rows: BatchRows = None,
     timeout: Timeout = 60.0,
     as_json: AsJson = False,
@@ -141,7 +149,8 @@ def ingest(
             source, collection, layout=layout, size=size, resize=resize,
             channels=_CHANNELS[channels], pixels=not no_pixels,
             options=replace(options, progress=progress), name=name, prefix=prefix,
-            fractions=_numbers(fractions), seed=seed, workers=workers, batch_rows=batch_rows,
+            fractions=_numbers(fractions), seed=seed, workers=workers, engine=engine,
+            batch_rows=batch_rows,
             limits=Limits(seconds=timeout), progress=progress,
         )  # fmt: skip
     _report(report, as_json=as_json)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -158,6 +158,14 @@ def embed(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another encoder's of this name.")
     ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(metavar="ENGINE", help="local: this machine; ray: those of a Ray cluster."),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="With ray: how many encode; one for each GPU, else processor."),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -171,8 +179,8 @@ def embed(
     loaded = hilum.load_encoder(encoder, engine=choose_engine(device))
     with progress_bar("embed") as progress:
         view = hilum.embed(
-            hilum.open(collection), loaded, name,
-            batch_size=batch, overwrite=overwrite, progress=progress,
+            hilum.open(collection), encoder if engine == "ray" else loaded, name, batch_size=batch,
+            overwrite=overwrite, engine=engine, workers=workers, progress=progress,
         )  # fmt: skip
     found = {
         "collection": collection,

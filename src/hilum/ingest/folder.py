@@ -6,11 +6,14 @@ into quarantine with its reason, and is tried again at the next run.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+from hilum.cluster import Engine, check_engine, map_in_order
 from hilum.collection import splits, store
 from hilum.decoding import Task, decode
 from hilum.errors import CollectionError, UsageError
@@ -22,6 +25,7 @@ from hilum.workers import Limits, run_in_order
 
 DEFAULT_SIZE: Final = 320
 LARGEST_SIZE: Final = 4096
+_CHUNK: Final = 64  # files that a machine of a cluster is given at once
 _NOT_REMEMBERED: Final = {"pixels", "progress", "workers", "key_file"}
 
 
@@ -40,6 +44,7 @@ def ingest(
     fractions: Sequence[float] | None = None,
     seed: int | None = None,
     workers: int | None = None,
+    engine: Engine = "local",
     batch_rows: int | None = None,
     limits: Limits = Limits(),  # noqa: B008 (immutable)
     progress: Progress = silent,
@@ -82,6 +87,9 @@ def ingest(
         (`hilum.splits.assign`); 0.8, 0.1, 0.1 and 0 for a new collection.
     workers
         Processes that decode; one for each processor if None.
+    engine
+        ``"local"``: this machine decodes. ``"ray"``: the machines of a Ray cluster, which see the
+        source under the same path (`hilum.cluster`); rows are the same.
     batch_rows
         Images in one commit; as many as hold 32 MiB of pixels if None. A kill loses at most the
         work on one batch.
@@ -106,11 +114,12 @@ def ingest(
     wanted = Wanted(size, resize, pixels, fractions, seed, channels)
     if (workers is not None and workers < 1) or (batch_rows is not None and batch_rows < 1):
         raise UsageError("workers and batch_rows must be at least 1")
+    check_engine(engine)
     options = replace(options or SourceOptions(), pixels=pixels)
     listing = read_source(source, layout, options)
     with store.writer(str(uri)):
         settings = wanted.settings(str(uri), listing.findings, listing.channels)
-        films = _Films(listing, settings, workers or _processors(), limits)
+        films = _Films(listing, settings, workers, limits, engine)
         return Admission(
             uri=str(uri),
             settings=settings,
@@ -225,19 +234,40 @@ class _Films:
 
     listing: Listing
     settings: store.Settings
-    workers: int
+    workers: int | None
     limits: Limits
+    engine: Engine = "local"
 
     def decode(self, images: Sequence[str]) -> Iterator[Outcome]:
         resize = cast(Resize, self.settings.resize)
         channels = cast(Channels, self.settings.channels)
         tasks = (Task(self.listing.path(i), self.settings.size, resize, channels) for i in images)
-        processes = min(self.workers, max(1, len(images)))
+        if self.engine == "ray":
+            make = partial(_decoder, self.limits)
+            chunks = list(_batched(tasks, _CHUNK))
+            return chain.from_iterable(map_in_order(make, chunks, workers=self.workers))
+        processes = min(self.workers or _processors(), max(1, len(images)))
         return run_in_order(decode, tasks, processes=processes, limits=self.limits)
 
     def file_bytes(self, image_id: str) -> int | None:
         path = self.listing.path(image_id)
         return path.stat().st_size if path.exists() else None
+
+
+def _decoder(limits: Limits) -> Callable[[Sequence[Task]], list[Outcome]]:
+    """Return what a worker of a cluster does: decode files in a process beside it that may die."""
+
+    def decode_all(tasks: Sequence[Task]) -> list[Outcome]:
+        return list(run_in_order(decode, tasks, processes=1, limits=limits))
+
+    return decode_all
+
+
+def _batched(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
+    """Yield lists of `size` tasks; the last may be shorter."""
+    tasks = iter(tasks)
+    while some := list(islice(tasks, size)):
+        yield some
 
 
 def _nothing(images: Sequence[str]) -> Iterator[Outcome]:

@@ -1,0 +1,140 @@
+"""Two workers of a Ray cluster do what one process does: the same rows, the same vectors."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hilum
+from hilum.cluster import check_engine, map_in_order
+from hilum.collection import Collection
+from hilum.encoders import random_encoder, save_encoder
+from hilum.errors import UsageError
+from hilum.ingest import ingest
+from reference_training import slow_processor
+from small_source import SmallSource, small_source
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # Ray 2.60 warns of its own names
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Start a cluster of two processors on this machine, and stop it."""
+    ray: Any = pytest.importorskip("ray")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        paths = os.pathsep.join([str(Path(__file__).parent)])
+        ray.init(
+            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}},
+        )  # fmt: skip
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> SmallSource:
+    made = small_source(tmp_path_factory.mktemp("cluster") / "s", 150)
+    (made.root / "films" / "i0070.png").write_bytes(b"no film")
+    return made
+
+
+def halves(make_first: Path, x: int) -> int:
+    """Die the first time that 3 is asked for, as a machine does."""
+    if x == 3 and not make_first.exists():
+        make_first.touch()
+        os._exit(1)
+    return x * 2
+
+
+def doubling(flag: Path) -> Callable[[int], int]:
+    return partial(halves, flag)
+
+
+def refuse(x: int) -> int:
+    if x == 4:
+        raise ValueError("four is not done")
+    return x
+
+
+def refusing() -> Callable[[int], int]:
+    return refuse
+
+
+def test_results_come_in_order_also_when_a_worker_dies(cluster: None, tmp_path: Path) -> None:
+    flag = tmp_path / "died"
+    found = list(map_in_order(partial(doubling, flag), list(range(9)), workers=2))
+    assert found == [2 * x for x in range(9)]
+    assert flag.exists()
+
+
+def test_an_error_of_the_work_is_raised_after_what_was_done(cluster: None) -> None:
+    got: list[int] = []
+    with pytest.raises(Exception, match="four is not done"):
+        got.extend(map_in_order(refusing, list(range(9)), workers=1))
+    assert got == list(range(len(got)))
+
+
+def same(one: Collection, other: Collection) -> None:
+    assert one.ids() == other.ids()
+    assert one.table().equals(other.table())
+    np.testing.assert_array_equal(one.pixels(), other.pixels())
+    assert one.quarantine().equals(other.quarantine())
+
+
+def test_a_cluster_ingests_the_rows_of_one_process(
+    cluster: None, source: SmallSource, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"layout": "folder", "size": 32, "workers": 2, "batch_rows": 40}
+    local = ingest(source.root, tmp_path / "a.lance", **settings)
+    there = ingest(source.root, tmp_path / "b.lance", engine="ray", **settings)
+    assert (there.added, there.quarantined) == (local.added, local.quarantined)
+    assert sum(there.quarantined.values()) == 1
+    same(local.collection, there.collection)
+
+
+class StopError(Exception):
+    pass
+
+
+def test_a_cluster_embeds_the_vectors_of_one_process_and_keeps_what_was_done(
+    cluster: None, source: SmallSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ingest(source.root, tmp_path / "c.lance", layout="folder", size=32, workers=2).collection
+    save_encoder(random_encoder("test_resnet", size=32, engine=slow_processor()), tmp_path / "e.st")
+    encoder = str(tmp_path / "e.st")
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        if done > 80:
+            raise StopError
+
+    monkeypatch.setattr("hilum.collection.vectors.FLUSH_SECONDS", 0.0)
+    with pytest.raises(StopError):
+        hilum.embed(made, encoder, "v", batch_size=16, engine="ray", workers=2, progress=stop)
+    seen: list[tuple[int, int]] = []
+
+    def see(done: int, total: int, note: str = "") -> None:
+        seen.append((done, total))
+
+    made = hilum.embed(made, encoder, "v", batch_size=16, engine="ray", workers=2, progress=see)
+    assert seen[0] == (0, 149 - 80)  # the batches that were kept are not done again
+    made = hilum.embed(made, encoder, "w", batch_size=16)
+    np.testing.assert_allclose(made.vectors("v")[1], made.vectors("w")[1], atol=1e-6)
+
+
+def test_what_is_no_engine_is_said(
+    source: SmallSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="'spark' is not an engine; choose from local, ray"):
+        ingest(source.root, tmp_path / "x", layout="folder", engine="spark")  # type: ignore[arg-type]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r'needs more: pip install "hilum\[ray\]"'):
+        check_engine("ray")
