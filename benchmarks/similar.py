@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image
 
 import hilum
 from hilum.appraisal.heat_maps import Showing
@@ -41,6 +42,7 @@ from hilum.explain.pair_scores import PairScores, as_findings, score_pairs, summ
 from hilum.explain.saliency import joined
 from hilum.explain.similarity import SIMILARITY, compared, explain_similar
 
+METHODS: Final = [name for name in SIMILARITY if name != "relevance"]  # which asks for examples
 DRAWN: Final = 6  # pairs in pictures
 Pair = tuple[str, str]
 
@@ -61,7 +63,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=32, help="of insertion and deletion")
     parser.add_argument("--stride", type=int, help="of SBSM, pixels; X-MIR's in proportion if not")
     parser.add_argument("--channels", type=int, help="of Score-CAM; all if not given")
-    parser.add_argument("--methods", nargs="*", default=list(SIMILARITY), metavar="METHOD")
+    parser.add_argument("--rise-masks", type=int, default=1000)
+    parser.add_argument("--methods", nargs="*", default=METHODS, metavar="METHOD")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     found = {"phantom": on_phantom(asked)}
@@ -153,7 +156,8 @@ def every_method(
 ) -> dict[str, Any]:  # fmt: skip
     network = compared(encoder)
     settings: dict[str, dict[str, Any]] = {
-        "sbsm": {"stride": asked.stride}, "score-cam": {"channels": asked.channels}
+        "sbsm": {"stride": asked.stride}, "score-cam": {"channels": asked.channels},
+        "rise": {"masks": asked.rise_masks},
     }  # fmt: skip
     found: dict[str, Any] = {"pairs": [list(pair) for pair in pairs]}
     first: PairScores | None = None
@@ -176,7 +180,21 @@ def every_method(
             print(f"  {f'less {name}':24}  {cell(less['insertion'])}{cell(less['deletion'])}")
         for at, own in enumerate(maps[:DRAWN]):
             draw_pairs(Showing(own, films, marked), out / method / f"{at:02d}")
+    beside(out, asked.methods)
     return found
+
+
+def beside(out: Path, methods: list[str]) -> None:
+    """Write a page of the pictures: a row per pair, a column per method."""
+    rows = [[next((out / name / f"{at:02d}").glob("*.png")) for name in methods]
+            for at in range(DRAWN) if (out / methods[0] / f"{at:02d}").is_dir()]  # fmt: skip
+    page = Image.new("RGB", (400 * len(methods), 520 * len(rows)), "white")
+    for down, row in enumerate(rows):
+        for across, path in enumerate(row):
+            with Image.open(path) as picture:
+                picture.thumbnail((400, 520))
+                page.paste(picture, (400 * across, 520 * down))
+    page.save(out.with_suffix(".png"))
 
 
 def mapped(
