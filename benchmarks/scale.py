@@ -1,0 +1,112 @@
+"""What an image costs in a collection of a thousand, and in one of a hundred thousand.
+
+Collections of 10^3, 10^4 and 10^5 images are ingested and embedded, and one of 10^6 rows without
+pixels is made: each step in a process of its own, with its seconds, its microseconds per image and
+its peak memory, and that of its workers. Films are 200 files of smooth noise that the table names
+again and again, so that making them costs nothing; the encoder is small and untrained, because
+what is measured is everything round it. Flat is what is wanted: time per image within a quarter of
+that of the step before, memory growing by no more than the ids and rows of the table.
+
+    python benchmarks/scale.py --images 1000 10000 100000 --rows 1000000
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import polars as pl
+
+import hilum
+
+FILMS = 200
+SIDE = 64
+ENCODER = "random:resnet10t?size=32&channels=1"
+
+
+def write_source(folder: Path, images: int, *, pixels: bool) -> None:
+    (folder / "films").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for n in range(FILMS if pixels else 0):
+        noise = rng.integers(0, 256, (SIDE // 4, SIDE // 4), dtype=np.uint8)
+        film = cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / "films" / f"f{n}.png"), film)
+    columns = {
+        "image_id": [f"i{n:07d}" for n in range(images)],
+        "patient_id": [f"p{n // 2:07d}" for n in range(images)],
+        "Edema": rng.integers(0, 2, images),
+        "Pneumonia": rng.integers(-1, 2, images),
+    }
+    if pixels:
+        columns["file"] = [f"films/f{n % FILMS}.png" for n in range(images)]
+    pl.DataFrame(columns).write_csv(folder / "table.csv")
+
+
+def step(name: str, folder: Path, images: int) -> dict[str, float]:
+    uri = str(folder / "c.lance")
+    before = _peak(resource.RUSAGE_SELF)
+    started = time.perf_counter()
+    if name == "embed":
+        hilum.embed(hilum.open(uri), ENCODER, "v")
+    else:
+        size = SIDE if name == "ingest" else None
+        hilum.ingest(
+            folder / "source", uri, layout="folder", pixels=name == "ingest", size=size
+        )  # fmt: skip
+    seconds = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "each_us": 1e6 * seconds / images,
+        "before_mib": before,
+        "peak_mib": _peak(resource.RUSAGE_SELF),
+        "worker_mib": _peak(resource.RUSAGE_CHILDREN),
+    }
+
+
+def _peak(who: int) -> float:
+    return resource.getrusage(who).ru_maxrss / 2**10
+
+
+def measure(images: int, *, pixels: bool) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_source(folder / "source", images, pixels=pixels)
+        for name in ("ingest", "embed") if pixels else ("rows",):
+            words = [sys.executable, __file__, "--step", name, "--folder", place,
+                     "--images", str(images)]  # fmt: skip
+            done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+            told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+            print(f"{name:<8}{images:>10,}{told['seconds']:>10.1f}{told['each_us']:>12.0f}"
+                  f"{told['before_mib']:>12.0f}{told['peak_mib']:>10.0f}"
+                  f"{told['worker_mib']:>12.0f}", flush=True)  # fmt: skip
+        stored = sum(file.stat().st_size for file in (folder / "c.lance").rglob("*.lance"))
+        print(f"{'':8}{'':>10}{stored / images:>10.0f} bytes an image on disk", flush=True)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--images", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    options.add_argument("--rows", type=int, default=1_000_000, help="0: none")
+    options.add_argument("--step", help=argparse.SUPPRESS)
+    options.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = options.parse_args()
+    if given.step:
+        print(json.dumps(step(given.step, given.folder, given.images[0])))
+        return
+    print(f"{'step':<8}{'images':>10}{'seconds':>10}{'us/image':>12}{'before MiB':>12}"
+          f"{'peak MiB':>10}{'worker MiB':>12}")  # fmt: skip
+    for images in given.images:
+        measure(images, pixels=True)
+    if given.rows:
+        measure(given.rows, pixels=False)
+
+
+if __name__ == "__main__":
+    main()
