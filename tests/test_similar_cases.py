@@ -118,6 +118,24 @@ def test_the_image_side_of_a_pair_of_encoders_is_explained(
     assert not maps.diagnoses[0].blank
 
 
+def test_examples_are_given_by_id(collection: Collection, folder: Path) -> None:
+    network = compared(folder / "e.safetensors", device="cpu")
+    for given in (["i0007"], "i0007"):
+        maps = explain_similar(
+            collection, network, "i0002", ["i0005"], method="simatt", settings={"negatives": given}
+        )
+        pixels = collection.pixels([2, 5, 7])
+        wanted = SIMILARITY["simatt"](network, pixels[0], pixels[1:2], negatives=pixels[2:])
+        assert maps.signed[:1] == pytest.approx(wanted.retrieved)
+    with pytest.raises(UsageError, match="relevance needs the setting 'dissimilar', ids of images"):
+        explain_similar(collection, network, "i0002", ["i0005"], method="relevance")
+    with pytest.raises(CollectionError, match="has no image 'nobody'"):
+        explain_similar(
+            collection, network, "i0002", ["i0005"], method="simatt",
+            settings={"negatives": ["nobody"]},
+        )  # fmt: skip
+
+
 def test_a_map_of_zeros_says_why(collection: Collection, folder: Path) -> None:
     network = compared(folder / "e.safetensors", device="cpu")
     for one in network.module.parameters():
