@@ -25,6 +25,11 @@ import numpy as np
 import polars as pl
 
 import hilum
+from hilum.collection import store
+from hilum.collection.splits import Fractions
+from hilum.decoding import Decoded, pack
+from hilum.images import Geometry
+from hilum.ingest.rows import as_arrow
 
 FILMS = 200
 SIDE = 64
@@ -74,6 +79,31 @@ def _peak(who: int) -> float:
     return resource.getrusage(who).ru_maxrss / 2**10
 
 
+def writer() -> float:
+    """Return the images of 320 px that one processor packs and commits in a second."""
+    rng = np.random.default_rng(0)
+    films = []
+    for _ in range(327):  # as many as one commit holds
+        coarse = rng.normal(128, 40, (40, 40)).astype(np.float32)
+        smooth = cv2.resize(coarse, (320, 320), interpolation=cv2.INTER_CUBIC)
+        films.append(np.clip(smooth + rng.normal(0, 2, (320, 320)), 0, 255).astype(np.uint8))
+    geometry = Geometry(320, 320, 320, 0, 0, 320, 320)
+    decoded = [Decoded(pack(film), geometry, "a" * 64, 400_000) for film in films]
+    fixed = {"patient_id": "p", "study_id": "s", "visit": 0, "split": "train", "source": "x"}
+    settings = store.Settings(("Edema",), 320, "area", 0, Fractions(0.8, 0.1, 0.1))
+    rates = []
+    with tempfile.TemporaryDirectory() as place:
+        dataset = store.create(f"{place}/c.lance", settings)
+        for turn in range(6):
+            rows = pl.DataFrame([
+                {"image_id": f"i{turn}-{n}", **fixed, "Edema": 1} for n in range(len(films))
+            ])  # fmt: skip
+            started = time.process_time()
+            dataset.insert(as_arrow(rows, decoded, settings), mode="append")
+            rates.append(len(films) / (time.process_time() - started))
+    return float(np.median(rates))
+
+
 def measure(images: int, *, pixels: bool) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -100,6 +130,7 @@ def main() -> None:
     if given.step:
         print(json.dumps(step(given.step, given.folder, given.images[0])))
         return
+    print(f"commit: {writer():,.0f} images of 320 px for each second of processor")
     print(f"{'step':<8}{'images':>10}{'seconds':>10}{'us/image':>12}{'before MiB':>12}"
           f"{'peak MiB':>10}{'worker MiB':>12}")  # fmt: skip
     for images in given.images:
