@@ -343,7 +343,7 @@ def test_the_command_lists_and_shows_what_it_finds(
     assert out.read_text().splitlines()[0] == "rank,image_id,score"
     assert out.read_text().splitlines()[1].split(",")[1] == cases.ids[0]
     with Image.open(sheet) as page:
-        assert page.size == (3 * 200 + 8, 192 + 40)
+        assert page.size == (3 * 200 + 8, 192 + 64)  # two lines above each
     assert not run(monkeypatch, *base, "--text", "large effusion", "-k", "2")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["1", "2"]
