@@ -17,8 +17,8 @@ import numpy as np
 import hilum
 from hilum.cli.console import progress_bar
 from hilum.collection import Collection
-from hilum.demo.curve import Plan, label_curve
 from hilum.encoders import random_encoder
+from hilum.frontier import Design, FewLabels, Measuring, OtherLines
 from hilum.phantom import FINDINGS
 
 
@@ -48,12 +48,15 @@ def main() -> None:
 
 
 def show(collection: Collection) -> None:
-    plan = Plan(
-        ("moco", "random"), methods=("probe",), budgets=(20, 100), findings=FINDINGS, bootstrap=0
-    )
-    for point in label_curve(collection, plan):
-        mean = np.nan if point.result.mean.estimate is None else point.result.mean.estimate
-        print(f"{point.embedding:>7} {point.labels:>5} labels: {mean:.3f}")
+    few = FewLabels((20, 100), ("random",), readers=("probe",), controls=("random",))
+    beside = OtherLines(reports=False, floors=(), full=())
+    measuring = Measuring(tuple(FINDINGS), bootstrap=0)
+    with tempfile.TemporaryDirectory() as folder:
+        found = hilum.frontier(collection, folder, Design("moco", few, beside, measuring))
+    for line in found.lines:
+        for point in line.points:
+            mean = np.nan if point.mean.estimate is None else point.mean.estimate
+            print(f"{line.embedding:>7} {point.labels:>5} labels: {mean:.3f}")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ path changes for heat maps: the gradient of a finding's logit at the last featur
 positive test images, and the share of Grad-CAM maps that are blank.
 
 `starts` trains one recipe under one budget from random weights, from START and from an encoder
-pretrained on the very training images without their labels, three seeds each.
+pretrained on the very training images without their labels, with so many seeds each.
 """
 
 import argparse
@@ -71,6 +71,7 @@ def main() -> None:
         one.add_argument("--out", type=Path, default=Path(f"supervised_{name}"))
         one.add_argument("--epochs", type=float, help="instead of those of the recipes")
         one.add_argument("--size", type=int, default=96)
+        one.add_argument("--seeds", type=int, default=3, help="of starts")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     asked.run(asked)
@@ -182,7 +183,7 @@ def gradients(films: Collection, made: dict[str, Classifier], findings: list[str
 
 
 def starts(asked: argparse.Namespace) -> None:
-    """Train from three starts on real films, three seeds each."""
+    """Train from three starts on real films, several seeds each."""
     uri = asked.collection or asked.out / "films.lance"
     if not uri.exists():
         hilum.ingest(asked.data, uri, layout="nih", size=128)
@@ -199,18 +200,19 @@ def starts(asked: argparse.Namespace) -> None:
     tables: dict[str, list[Table]] = {name: [] for name in inits}
     spent: dict[str, float] = {}
     for name, init in inits.items():
-        for seed in range(3):
+        for seed in range(asked.seeds):
             made = taught(
                 asked, films, f"{name} {seed}", "modern-small", ("image",), findings, spent,
                 init=init, architecture="resnet10t", epochs=asked.epochs or 30, batch=32, seed=seed,
             )  # fmt: skip
             tables[name].append(hilum.predict(films.where("split = 'test'"), made))
     one = truth(films, findings)
-    print(f"\n{len(findings)} findings, {len(one)} test images, 3 seeds")
+    print(f"\n{len(findings)} findings, {len(one)} test images, {asked.seeds} seeds")
     print("| start | mean AUROC | between seeds |\n|---|---|---|")
     for name, found in tables.items():
         mean = evaluate_repeats(found, one)
-        print(f"| {name} | {said(mean.mean)} | {mean.spread:.3f} |")
+        spread = "" if mean.spread is None else f"{mean.spread:.3f}"
+        print(f"| {name} | {said(mean.mean)} | {spread} |")
     for more in list(inits)[1:]:
         gap = compare_repeats(tables[more], tables["random weights"], one)
         print(f"{more} less random weights: {said(gap.mean, sign='+')}, p = {gap.mean.p_value:.3f}")
