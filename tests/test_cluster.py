@@ -25,7 +25,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[None]:
     """Start a cluster of two processors on this machine, and stop it."""
     ray: Any = pytest.importorskip("ray")
@@ -69,14 +69,13 @@ def refusing() -> Callable[[int], int]:
     return refuse
 
 
-def test_results_come_in_order_also_when_a_worker_dies(cluster: None, tmp_path: Path) -> None:
+def test_results_come_in_order_though_a_worker_dies_and_errors_are_raised(
+    cluster: None, tmp_path: Path
+) -> None:
     flag = tmp_path / "died"
     found = list(map_in_order(partial(doubling, flag), list(range(9)), workers=2))
     assert found == [2 * x for x in range(9)]
     assert flag.exists()
-
-
-def test_an_error_of_the_work_is_raised_after_what_was_done(cluster: None) -> None:
     got: list[int] = []
     with pytest.raises(Exception, match="four is not done"):
         got.extend(map_in_order(refusing, list(range(9)), workers=1))
@@ -90,8 +89,12 @@ def same(one: Collection, other: Collection) -> None:
     assert one.quarantine().equals(other.quarantine())
 
 
-def test_a_cluster_ingests_the_rows_of_one_process(
-    cluster: None, source: SmallSource, tmp_path: Path
+class StopError(Exception):
+    pass
+
+
+def test_a_cluster_ingests_and_embeds_as_one_process_and_keeps_what_was_done(
+    cluster: None, source: SmallSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"layout": "folder", "size": 32, "workers": 2, "batch_rows": 40}
     local = ingest(source.root, tmp_path / "a.lance", **settings)
@@ -100,15 +103,7 @@ def test_a_cluster_ingests_the_rows_of_one_process(
     assert sum(there.quarantined.values()) == 1
     same(local.collection, there.collection)
 
-
-class StopError(Exception):
-    pass
-
-
-def test_a_cluster_embeds_the_vectors_of_one_process_and_keeps_what_was_done(
-    cluster: None, source: SmallSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = ingest(source.root, tmp_path / "c.lance", layout="folder", size=32, workers=2).collection
+    made = there.collection
     save_encoder(random_encoder("test_resnet", size=32, engine=slow_processor()), tmp_path / "e.st")
     encoder = str(tmp_path / "e.st")
 
