@@ -79,8 +79,8 @@ def test_an_estimate_from_all_windows_is_the_map_and_from_some_is_near_it() -> N
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_vit"])
 def test_random_masks_give_the_difference_of_two_means(architecture: str) -> None:
     compared, pixels = network(architecture, batch_size=10), images(2, seed=2)
-    found = rise(compared, pixels[0], pixels[1:], masks=25, cells=4, seed=3).retrieved[0]
-    parts = [(10, 0), (10, 10), (5, 20)]
+    found = rise(compared, pixels[0], pixels[1:], masks=80, cells=4, seed=3).retrieved[0]
+    parts = [(64, 0), (16, 64)]
     masks = [m.double().numpy() for n, at in parts
              for m in random_masks(n, SIDE, 4, 0.5, seed=3 * 1_000_003 + at)]  # fmt: skip
     asked, image = prepared(compared, pixels)

@@ -66,7 +66,8 @@ def in_words(story: Story, reporter: Reporter) -> list[Section]:
     sides = {}
     for split in ("val", "test"):
         view = films.where(f"split = '{split}'")
-        scores = zeroshot(view, story.pair, findings, progress=reporter("Zero-shot"))
+        shown = reporter("Zero-shot")
+        scores = zeroshot(view, story.pair, findings, keep=False, progress=shown)
         sides[split] = scores, view.labels(findings=findings)
     scores, truth = sides["test"]
     readers = simulated_readers(truth, story.seed)

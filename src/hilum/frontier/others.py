@@ -104,7 +104,7 @@ def from_sentences(work: Work) -> list[Path]:
     prints = [pair.fingerprint for pair in pairs]
     path = work.kept.path("sentences", prints, digest_of(work.truth))
     if not path.exists():
-        found = zeroshot(work.part(TEST), pairs, work.findings, progress=work.progress)  # type: ignore[arg-type]
+        found = zeroshot(work.part(TEST), pairs, work.findings, keep=False, progress=work.progress)  # type: ignore[arg-type]
         work.save(path, found)
     return [path]
 
