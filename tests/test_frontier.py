@@ -23,6 +23,7 @@ from hilum.collection import Collection
 from hilum.encoders import TextSpec, random_encoder, random_pair, save_encoder
 from hilum.errors import CollectionError, LeakError, RunError, UsageError
 from hilum.evaluate import evaluate_repeats
+from hilum.evaluate.multiplicity import holm
 from hilum.frontier import (
     Design,
     FewLabels,
@@ -186,6 +187,20 @@ def test_what_stands_beside_is_what_the_commands_give(
         (line.kind for line in found.lines),
         key=["none", "few", "control", "tuned", "all", "full", "floor"].index,
     )
+
+
+def test_strategies_are_compared_with_random_images_and_corrected_together(
+    found: Frontier,
+) -> None:
+    gaps = {line.name: line.over_chance for line in found.of("few") if line.over_chance}
+    assert set(gaps) == {f"{s}, {r}" for s in ("k-means", "margin") for r in ("cosine", "probe")}
+    values = [gap.p_value for gap in gaps.values()]
+    adjusted = [gap.p_adjusted for gap in gaps.values()]
+    np.testing.assert_allclose(adjusted, holm(values))  # type: ignore[arg-type]
+    for name, gap in gaps.items():
+        own, chance = found.line(name), found.line(f"random, {name.split(', ')[1]}")
+        heights = [line.height.estimate for line in (own, chance) if line.height]
+        assert gap.estimate == pytest.approx(heights[0] - heights[1])  # type: ignore[operator]
 
 
 def test_what_a_report_does_not_mention_is_absent() -> None:
