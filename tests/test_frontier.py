@@ -21,7 +21,7 @@ import hilum
 from hilum.cli import app, main
 from hilum.collection import Collection
 from hilum.encoders import TextSpec, random_encoder, random_pair, save_encoder
-from hilum.errors import CollectionError, LeakError, RunError, UsageError
+from hilum.errors import CollectionError, LeakError, RunError, UsageError, WeightsError
 from hilum.evaluate import evaluate_repeats
 from hilum.evaluate.multiplicity import holm
 from hilum.frontier import (
@@ -381,6 +381,15 @@ def test_full_supervision_starts_from_what_made_the_vectors(
 ) -> None:
     with pytest.raises(UsageError, match=r"is not the encoder of the embedding 'blind'"):
         draw(collection, tmp_path, replace(design, embedding="blind"), device="cpu")
+
+
+def test_a_pair_that_is_not_there_is_said_before_anything_is_computed(
+    collection: Collection, design: Design, tmp_path: Path
+) -> None:
+    others = replace(design.others, pairs=(str(tmp_path / "pair.safetensors"),))
+    with pytest.raises(WeightsError, match=r"pair\.safetensors"):
+        draw(collection, tmp_path / "f", replace(design, others=others), device="cpu")
+    assert not (tmp_path / "f").exists()
 
 
 def test_splits_are_looked_at_first(collection: Collection, design: Design, tmp_path: Path) -> None:

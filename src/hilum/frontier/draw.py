@@ -80,7 +80,7 @@ def draw_frontier(
     design = replace(design, few=_selector(collection, design))
     names = (design.embedding, *design.few.controls)
     materials = [gather(collection, name, truth, measuring.policy) for name in names]
-    others.check_encoder(work)
+    others.check_models(work)
     budgets = _budgets(design, materials[0], told)
     tracks = few_labels(work, design, materials, budgets, processes)
     tracks += beside_few_labels(work, design, materials[0], tracks, told)

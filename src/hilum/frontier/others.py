@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from hilum.tables import Table
 if TYPE_CHECKING:
     from hilum.collection import Collection
     from hilum.tabular import TabularModel
-
-RANDOM_WEIGHTS: Final = "random"
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,20 +258,22 @@ def without_pixels(work: Work, inputs: Sequence[str]) -> list[Path]:
     return [path]
 
 
-def check_encoder(work: Work) -> None:
-    """Make sure that full supervision starts from what made the embedding.
+def check_models(work: Work) -> None:
+    """Load every model that was named, before hours are spent on what comes first.
 
     Raises
     ------
     UsageError
-        If the encoder is another one than the embedding's.
+        If full supervision would start from another encoder than the embedding's.
     WeightsError
-        If it cannot be loaded.
+        If one cannot be loaded.
     """
     from hilum.encoders import load_encoder
 
+    for pair in work.design.others.pairs:
+        load_encoder(pair)
     start = work.design.others.encoder
-    if start is None or start == RANDOM_WEIGHTS:
+    if start is None:
         return
     found = load_encoder(start).fingerprint
     expected = work.collection.embeddings[work.design.embedding].fingerprint
