@@ -20,12 +20,12 @@ SIZE: Final = 128
 
 PRETRAINED: Final = "moco"
 CONTROL: Final = "random"
-PAIR_STEPS: Final = 300
-"""Of pretraining with reports: an eighth of what the recipe asks for; a demo is short."""
+PAIR_STEPS: Final = 200
+"""Of pretraining with reports: a quarter of what the recipe asks for; a demo is short."""
 
 STRATEGIES: Final = ("random", "k-means", "typiclust", "margin")
 INPUTS: Final = (("image",), ("image", "demographics", "history"))
-EPOCHS: Final = 6.0
+EPOCHS: Final = 5.0
 
 PROCESSES: Final = 2
 
