@@ -1,5 +1,6 @@
 """What the demo's page tells beside the frontier: what to label, in words, alike, and where."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,14 +91,18 @@ def in_words(story: Story, reporter: Reporter) -> list[Section]:
         )
     )
     out = [Section("Sentences beside readers, finding by finding", [intro])]
-    for name in ("Findings", "Finding by finding", "Readers", "Calibration"):
+    for name in ("Findings", "Finding by finding", "Readers"):
         if name in told:
-            title = {"Calibration": "Can the scores be believed?"}.get(name)
-            if title:
-                out.append(Section(title, told[name].blocks))
-            else:
-                out[0] = Section(out[0].title, [*out[0].blocks, *told[name].blocks])
+            out[0] = Section(out[0].title, [*out[0].blocks, *_short(told[name].blocks)])
+    if "Calibration" in told:
+        out.append(Section("Can the scores be believed?", told["Calibration"].blocks))
     return out
+
+
+def _short(blocks: Sequence[Block]) -> list[Block]:
+    """Leave out tables beyond the first: the figures show what they hold."""
+    tables = [block for block in blocks if isinstance(block, Rows)]
+    return [block for block in blocks if block not in tables[1:]]
 
 
 def _tunable(truth: "Table") -> bool:
@@ -125,7 +130,9 @@ def where_it_looks(story: Story, reporter: Reporter) -> list[Section]:
                        progress=reporter("Heat maps, scored"))  # fmt: skip
     told = maps_page(Showing(maps, test, marked), found)
     scores, *galleries = told.sections
-    shown: list[Block] = [block for one in galleries[:3] for block in one.blocks]
+    shown: list[Block] = []
+    for one in galleries[:3]:
+        shown += [Prose(f"{one.title}:"), *one.blocks]
     intro = Prose(
         "The network that was taught all labels from the image alone, and LayerCAM of its logit: "
         "where in the film it sees what speaks for a finding, against the masks of what was "
@@ -171,7 +178,13 @@ def what_is_alike(story: Story, reporter: Reporter) -> list[Section]:
         if not shown:
             pages = pairs_page(Showing(maps[0], films, marked)).sections
             shown = [block for section in pages for block in section.blocks]
-    return [Section("A case, its nearest, and why they are near", shown), _fidelity(fidelity)]
+    told = Prose(
+        f"The query is a film of a test patient with {ASKED.lower()}; the others are the nearest of "
+        "all films of other patients. What is marked on each, hidden, would move it away from the "
+        "query (SBSM)."
+    )
+    near = Section("A case, its nearest, and why they are near", [told, *shown])
+    return [near, _fidelity(fidelity)]
 
 
 def _queries(films: "Collection") -> list[str]:
