@@ -179,12 +179,12 @@ def what_is_alike(story: Story, reporter: Reporter) -> list[Section]:
             pages = pairs_page(Showing(maps[0], films, marked)).sections
             shown = [block for section in pages for block in section.blocks]
     told = Prose(
-        f"The query is a film of a test patient with {ASKED.lower()}; the others are the nearest of "
-        "all films of other patients. What is marked on each, hidden, would move it away from the "
+        f"The query is a film of a test patient with {ASKED.lower()}; the others are the nearest "
+        "of all films of other patients. What is marked on each, hidden, would move it away from the "
         "query (SBSM)."
     )
-    near = Section("A case, its nearest, and why they are near", [told, *shown])
-    return [near, _fidelity(fidelity)]
+    cases = Section("A case, its nearest, and why they are near", [told, *shown])
+    return [cases, _fidelity(fidelity)]
 
 
 def _queries(films: "Collection") -> list[str]:
