@@ -180,8 +180,8 @@ def what_is_alike(story: Story, reporter: Reporter) -> list[Section]:
             shown = [block for section in pages for block in section.blocks]
     told = Prose(
         f"The query is a film of a test patient with {ASKED.lower()}; the others are the nearest "
-        "of all films of other patients. What is marked on each, hidden, would move it away from the "
-        "query (SBSM)."
+        "of all films of other patients. What is marked on each would, if it were hidden, move it "
+        "away from the query (SBSM)."
     )
     cases = Section("A case, its nearest, and why they are near", [told, *shown])
     return [cases, _fidelity(fidelity)]
