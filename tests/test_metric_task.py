@@ -20,10 +20,9 @@ from hilum.training.metric_recipes import (
     METRIC_RECIPES,
     BatchSettings,
     MetricRecipe,
-    find_metric_recipe,
 )
 from hilum.training.metric_task import LikenessBatch, MetricTask, draw_rows
-from hilum.training.recipes import override
+from hilum.training.recipes import find, override
 from hilum.training.views import ViewSettings
 from reference_metric import (
     ANCHOR,
@@ -195,7 +194,7 @@ def test_x_mirs_recipe_is_what_was_published() -> None:
 def test_every_number_of_a_recipe_can_be_changed(recipe: MetricRecipe) -> None:
     changed = override(recipe, {"kinds": 2, "each": 5, "batch": 10, "loss": "supcon", "rotate": 3})
     assert (changed.train.batch, changed.likeness.loss, changed.view.rotate) == (10, "supcon", 3)
-    assert find_metric_recipe(recipe.name) is recipe
+    assert find(recipe.name, METRIC_RECIPES) is recipe
     assert f"--recipe {recipe.name}" in recipe.about or recipe.name == "metric-small"
 
 
@@ -219,4 +218,4 @@ def test_recipes_that_cannot_be_used_are_refused(changes: dict[str, Any], messag
 
 def test_an_unknown_recipe_is_told_the_others() -> None:
     with pytest.raises(UsageError, match="'best' is not a recipe; choose from x-mir, metric, metr"):
-        find_metric_recipe("best")
+        find("best", METRIC_RECIPES)

@@ -24,7 +24,7 @@ from hilum.training.moco import (
     projection_head,
     queue_columns,
 )
-from hilum.training.recipes import find_recipe, override
+from hilum.training.recipes import find, override
 from hilum.training.schedule import TrainSettings
 from hilum.training.views import View, ViewSettings
 from reference_training import (
@@ -273,7 +273,7 @@ def test_what_a_recipe_does_not_have_is_refused() -> None:
     with pytest.raises(
         UsageError, match="'moco-big' is not a recipe; choose from moco-small, moco"
     ):
-        find_recipe("moco-big")
+        find("moco-big", RECIPES)
     with pytest.raises(UsageError, match=r"a recipe has no 'beta'; it has architecture, .*queue"):
         override(RECIPES["moco-small"], {"beta": 1})
 

@@ -26,8 +26,7 @@ from hilum.tables import Table
 from hilum.training import RECIPES, REPORT_RECIPES, pretrain_reports
 from hilum.training import train as loop
 from hilum.training.feed import Feed, Resident
-from hilum.training.recipes import override
-from hilum.training.report_recipes import find_report_recipe
+from hilum.training.recipes import find, override
 from hilum.training.report_task import ReportTask
 from hilum.training.report_validation import recall, retrieval, zeroshot
 from hilum.training.texts import Texts, TextSettings
@@ -294,7 +293,7 @@ def test_validation_that_cannot_be_is_refused(
 
 def test_what_a_recipe_does_not_have_is_refused() -> None:
     with pytest.raises(UsageError, match="'clip' is not a recipe; choose from reports-small, chex"):
-        find_report_recipe("clip")
+        find("clip", REPORT_RECIPES)
     with pytest.raises(UsageError, match=r"a recipe has no 'queue'; it has architecture, .*alike"):
         override(REPORT_RECIPES["reports-small"], {"queue": 1})
 

@@ -30,8 +30,9 @@ from hilum.ingest import ingest
 from hilum.tables import Table
 from hilum.training import SUPERVISED_RECIPES, predict, pretrain, train_supervised
 from hilum.training.backbones import Wanted, start_backbone
+from hilum.training.recipes import find
 from hilum.training.supervised_data import Asked, Lesson, lesson
-from hilum.training.supervised_recipes import SupervisedRecipe, find_supervised_recipe
+from hilum.training.supervised_recipes import SupervisedRecipe
 from hilum.training.supervised_validation import Judge
 from reference_supervised import films_of_patients
 from reference_training import slow_processor
@@ -497,7 +498,7 @@ def test_every_number_of_a_recipe_has_a_name_of_its_own() -> None:
     names = [one.name for record in records for one in fields(record)]
     assert len(set(names)) == len(names)
     with pytest.raises(UsageError, match="'best' is not a recipe; choose from nih-study, modern"):
-        find_supervised_recipe("best")
+        find("best", SUPERVISED_RECIPES)
 
 
 @pytest.mark.parametrize("name", SUPERVISED_RECIPES)

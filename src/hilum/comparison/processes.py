@@ -42,11 +42,11 @@ class Supervised:
         UsageError
             If there is no such recipe, or no such field or value in it.
         """
-        from hilum.training.recipes import override
-        from hilum.training.supervised_recipes import find_supervised_recipe
+        from hilum.training.recipes import find, override
+        from hilum.training.supervised_recipes import SUPERVISED_RECIPES
 
         fields = {k: v for k, v in _changes(job).items() if k not in _NOT_IN_RECIPES}
-        override(find_supervised_recipe(job.recipe), fields)
+        override(find(job.recipe, SUPERVISED_RECIPES), fields)
 
     def train(self, job: Job, progress: Progress = silent) -> Cost:
         """Train in a new process.

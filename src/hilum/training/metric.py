@@ -20,11 +20,11 @@ from hilum.training.feed import Feed, feed_of
 from hilum.training.kept import Keeper, Kept
 from hilum.training.loop import train
 from hilum.training.metric_data import Groups, Shown, grouped, shown
-from hilum.training.metric_recipes import MetricRecipe, find_metric_recipe
+from hilum.training.metric_recipes import METRIC_RECIPES, MetricRecipe
 from hilum.training.metric_task import MetricTask, Pupils
 from hilum.training.metric_validation import Finder, distances, encode_feed, refuse_unfindable
 from hilum.training.processes import joined, wait_for_all
-from hilum.training.recipes import override
+from hilum.training.recipes import find, override
 from hilum.training.schedule import TrainSettings
 from hilum.training.supervised_data import refuse_leaks
 from hilum.training.synced import synchronise
@@ -238,7 +238,7 @@ def _plan(recipe: MetricRecipe) -> TrainSettings:
 
 
 def _chosen(recipe: str | MetricRecipe, changes: dict[str, Any]) -> MetricRecipe:
-    found = find_metric_recipe(recipe)
+    found = find(recipe, METRIC_RECIPES)
     changes = dict(changes)
     if "init" in changes:
         changes["init"] = str(changes["init"])

@@ -197,18 +197,3 @@ METRIC_RECIPES: Final[dict[str, MetricRecipe]] = {
         ),
     )
 }  # fmt: skip
-
-
-def find_metric_recipe(recipe: str | MetricRecipe) -> MetricRecipe:
-    """Return a recipe by name, or the recipe itself.
-
-    Raises
-    ------
-    UsageError
-        If there is none of this name.
-    """
-    if isinstance(recipe, MetricRecipe):
-        return recipe
-    if recipe not in METRIC_RECIPES:
-        raise UsageError(f"{recipe!r} is not a recipe; choose from {', '.join(METRIC_RECIPES)}")
-    return METRIC_RECIPES[recipe]

@@ -27,7 +27,7 @@ from hilum.training.feed import Feed, feed_of, resident
 from hilum.training.loop import train
 from hilum.training.moco import Moco
 from hilum.training.processes import joined, wait_for_all
-from hilum.training.recipes import MocoRecipe, find_recipe, override
+from hilum.training.recipes import RECIPES, MocoRecipe, find, override
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -69,7 +69,7 @@ def pretrain(
     CollectionError
         If the collection has no pixels.
     """
-    chosen = override(find_recipe(recipe), changes)
+    chosen = override(find(recipe, RECIPES), changes)
     engine = choose_engine(device, chosen.train.precision)
     length, side = len(collection), min(chosen.stored, collection.size or chosen.stored)
     if not length:
@@ -109,7 +109,7 @@ def pretrain_pixels(
         As `pretrain`.
     """
     check_pixels(pixels)
-    chosen = override(find_recipe(recipe), changes)
+    chosen = override(find(recipe, RECIPES), changes)
     check_channels(pixels.shape[3] if pixels.ndim > 3 else 1, chosen.channels)
     engine = choose_engine(device, chosen.train.precision)
     side = min(chosen.stored, pixels.shape[1])

@@ -111,7 +111,7 @@ RECIPES: dict[str, MocoRecipe] = {
 }  # fmt: skip
 
 
-def find_recipe(recipe: str | MocoRecipe) -> MocoRecipe:
+def find(recipe: str | R, known: Mapping[str, R]) -> R:
     """Return a recipe by name, or the recipe itself.
 
     Raises
@@ -119,11 +119,11 @@ def find_recipe(recipe: str | MocoRecipe) -> MocoRecipe:
     UsageError
         If there is none of this name.
     """
-    if isinstance(recipe, MocoRecipe):
+    if not isinstance(recipe, str):
         return recipe
-    if recipe not in RECIPES:
-        raise UsageError(f"{recipe!r} is not a recipe; choose from {', '.join(RECIPES)}")
-    return RECIPES[recipe]
+    if recipe not in known:
+        raise UsageError(f"{recipe!r} is not a recipe; choose from {', '.join(known)}")
+    return known[recipe]
 
 
 def override(recipe: R, changes: Mapping[str, Any]) -> R:

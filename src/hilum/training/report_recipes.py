@@ -140,18 +140,3 @@ REPORT_RECIPES: Final[dict[str, ReportRecipe]] = {
         ),
     )
 }  # fmt: skip
-
-
-def find_report_recipe(recipe: str | ReportRecipe) -> ReportRecipe:
-    """Return a recipe by name, or the recipe itself.
-
-    Raises
-    ------
-    UsageError
-        If there is none of this name.
-    """
-    if isinstance(recipe, ReportRecipe):
-        return recipe
-    if recipe not in REPORT_RECIPES:
-        raise UsageError(f"{recipe!r} is not a recipe; choose from {', '.join(REPORT_RECIPES)}")
-    return REPORT_RECIPES[recipe]

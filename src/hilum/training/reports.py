@@ -17,8 +17,8 @@ from hilum.training.feed import Feed, feed_of
 from hilum.training.kept import Keeper, Kept
 from hilum.training.loop import train
 from hilum.training.processes import joined, wait_for_all
-from hilum.training.recipes import override
-from hilum.training.report_recipes import ReportRecipe, find_report_recipe
+from hilum.training.recipes import find, override
+from hilum.training.report_recipes import REPORT_RECIPES, ReportRecipe
 from hilum.training.report_task import ReportTask
 from hilum.training.report_validation import Measure, retrieval, zeroshot
 from hilum.training.told import Told, refuse_shared_patients, survey, told
@@ -80,7 +80,7 @@ def pretrain_reports(
     """
     if "init" in changes:
         changes["init"] = str(changes["init"])
-    chosen = override(find_report_recipe(recipe), changes)
+    chosen = override(find(recipe, REPORT_RECIPES), changes)
     if validation is None and changes.get("validate", "none") != "none":
         raise UsageError(
             f"validate={chosen.validate!r} needs images of other patients: give validation, such "

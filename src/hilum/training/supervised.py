@@ -25,7 +25,7 @@ from hilum.training.feed import Feed, feed_of
 from hilum.training.kept import Keeper, Kept
 from hilum.training.loop import Measure, train
 from hilum.training.processes import joined, wait_for_all
-from hilum.training.recipes import override
+from hilum.training.recipes import find, override
 from hilum.training.schedule import TrainSettings
 from hilum.training.supervised_data import (
     Asked,
@@ -36,7 +36,7 @@ from hilum.training.supervised_data import (
     refuse_one_class,
     refuse_unknown_inputs,
 )
-from hilum.training.supervised_recipes import SupervisedRecipe, find_supervised_recipe
+from hilum.training.supervised_recipes import SUPERVISED_RECIPES, SupervisedRecipe
 from hilum.training.supervised_task import Examples, SupervisedTask
 from hilum.training.supervised_validation import Judge, refuse_unjudgeable
 from hilum.training.synced import synchronise
@@ -269,7 +269,7 @@ def _frozen(module: ClassifierModule, frozen: bool = True) -> Iterator[None]:
 
 
 def _chosen(recipe: str | SupervisedRecipe, changes: dict[str, Any]) -> SupervisedRecipe:
-    found = find_supervised_recipe(recipe)
+    found = find(recipe, SUPERVISED_RECIPES)
     changes = dict(changes)
     if "init" in changes:
         changes["init"] = str(changes["init"])

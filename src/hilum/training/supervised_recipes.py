@@ -216,18 +216,3 @@ SUPERVISED_RECIPES: Final[dict[str, SupervisedRecipe]] = {
         ),
     )
 }  # fmt: skip
-
-
-def find_supervised_recipe(recipe: str | SupervisedRecipe) -> SupervisedRecipe:
-    """Return a recipe by name, or the recipe itself.
-
-    Raises
-    ------
-    UsageError
-        If there is none of this name.
-    """
-    if isinstance(recipe, SupervisedRecipe):
-        return recipe
-    if recipe not in SUPERVISED_RECIPES:
-        raise UsageError(f"{recipe!r} is not a recipe; choose from {', '.join(SUPERVISED_RECIPES)}")
-    return SUPERVISED_RECIPES[recipe]
