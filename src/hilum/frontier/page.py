@@ -57,9 +57,11 @@ def _text(measure: Measure) -> str:
 
 
 def _answer(found: Frontier) -> Section:
+    reader = _reader(found)
+    shown = [line for line in found.of("none") if line.reader in ("", reader)]
+    shown += [*found.of("full"), *list(found.of("floor"))[-1:]]  # the floor that knows most
     keys = [
-        KeyFigure(_number(line.last.mean), line.name, _interval(line.last.mean))
-        for line in found.of("none", "full", "floor")
+        KeyFigure(_number(line.last.mean), line.name, _interval(line.last.mean)) for line in shown
     ]
     level = found.target.estimate
     target = None if level is None else (f"{found.share:.0%} of {found.goal}", level)
@@ -76,7 +78,7 @@ def _answer(found: Frontier) -> Section:
     return Section(
         "AUROC against labels",
         [
-            *([KeyFigures(keys[:6])] if keys else []),
+            *([KeyFigures(keys)] if keys else []),
             *plots,
             Prose(
                 f"Everything is measured on the same {found.images['test']:,} images of "
