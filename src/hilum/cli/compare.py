@@ -5,48 +5,45 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import input_sets, listed, option, read_settings, whole_numbers
 
 _VARIES = "What varies (every combination is trained)"
 _SHARED = "What all share"
 _MEASURED = "How they are measured"
 
 
-def _option(panel: str, text: str, *names: str, shown: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=shown)
-
-
-Backbones = Annotated[str, _option(_VARIES, "timm architectures, separated by commas.")]
-Losses = Annotated[str, _option(_VARIES, "study, bce, positive, focal, asymmetric, adjusted, auc.")]
-Poolings = Annotated[str, _option(_VARIES, "avg, max, own (the backbone's).")]
+Backbones = Annotated[str, option(_VARIES, "timm architectures, separated by commas.")]
+Losses = Annotated[str, option(_VARIES, "study, bce, positive, focal, asymmetric, adjusted, auc.")]
+Poolings = Annotated[str, option(_VARIES, "avg, max, own (the backbone's).")]
 Inputs = Annotated[
     str,
-    _option(_VARIES, "Such as image,image+demographics,image+demographics+previous."),
+    option(_VARIES, "Such as image,image+demographics,image+demographics+previous."),
 ]
-Starts = Annotated[str, _option(_VARIES, "random, timm:NAME, runs or weights to start from.")]
+Starts = Annotated[str, option(_VARIES, "random, timm:NAME, runs or weights to start from.")]
 
-Recipe = Annotated[str, _option(_SHARED, "A recipe of hilum train.")]
-Epochs = Annotated[float | None, _option(_SHARED, "The budget, in rounds of all images.")]
-Steps = Annotated[int | None, _option(_SHARED, "The budget, in batches.")]
-Size = Annotated[int | None, _option(_SHARED, "Side of the backbone's input, pixels.")]
-Seeds = Annotated[str, _option(_SHARED, "Each way is trained once with each.")]
-Findings = Annotated[str, _option(_SHARED, "What to learn, separated by commas; all by default.")]
-Where = Annotated[str, _option(_SHARED, "Which images, as SQL; '' takes all.")]
+Recipe = Annotated[str, option(_SHARED, "A recipe of hilum train.")]
+Epochs = Annotated[float | None, option(_SHARED, "The budget, in rounds of all images.")]
+Steps = Annotated[int | None, option(_SHARED, "The budget, in batches.")]
+Size = Annotated[int | None, option(_SHARED, "Side of the backbone's input, pixels.")]
+Seeds = Annotated[str, option(_SHARED, "Each way is trained once with each.")]
+Findings = Annotated[str, option(_SHARED, "What to learn, separated by commas; all by default.")]
+Where = Annotated[str, option(_SHARED, "Which images, as SQL; '' takes all.")]
 Set = Annotated[
     list[str] | None,
-    _option(_SHARED, "Any other field of the recipe, as NAME=VALUE (JSON).", "--set"),
+    option(_SHARED, "Any other field of the recipe, as NAME=VALUE (JSON).", "--set"),
 ]
-Device = Annotated[str, _option(_SHARED, "auto, cpu or cuda.")]
+Device = Annotated[str, option(_SHARED, "auto, cpu or cuda.")]
 
 Floor = Annotated[
     Literal["logistic", "boosted", "mean", "none"],
-    _option(_MEASURED, "The model without pixels that stands beside.", shown="MODEL"),
+    option(_MEASURED, "The model without pixels that stands beside.", shown="MODEL"),
 ]
 Uncertain = Annotated[
     Literal["ignore", "positive", "negative"],
-    _option(_MEASURED, "What uncertain labels count as there.", shown="POLICY"),
+    option(_MEASURED, "What uncertain labels count as there.", shown="POLICY"),
 ]
-Bootstrap = Annotated[int, _option(_MEASURED, "Resamples; 0 for none.")]
+Bootstrap = Annotated[int, option(_MEASURED, "Resamples; 0 for none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print comparison.json instead of tables.")]
 
 
@@ -90,13 +87,17 @@ def compare(
     from hilum.comparison import as_json as document
 
     lists = {"backbone": backbones, "loss": losses, "pooling": poolings, "start": starts}
-    vary: dict[str, Any] = {axis: _listed(text) for axis, text in lists.items() if _listed(text)}
-    if wanted := _listed(inputs):
-        vary["inputs"] = tuple(tuple(entry.split("+")) for entry in wanted)
-    given = {"epochs": epochs, "steps": steps, "size": size, "findings": _listed(findings) or None}
+    vary: dict[str, Any] = {axis: listed(text) for axis, text in lists.items() if listed(text)}
+    if wanted := input_sets(inputs):
+        vary["inputs"] = wanted
+    given = {"epochs": epochs, "steps": steps, "size": size, "findings": listed(findings) or None}
     changes = {key: value for key, value in given.items() if value is not None}
     changes |= read_settings(set_ or [])
-    shared: dict[str, Any] = {"recipe": recipe, "changes": changes, "seeds": _whole_numbers(seeds)}
+    shared: dict[str, Any] = {
+        "recipe": recipe,
+        "changes": changes,
+        "seeds": whole_numbers(seeds, "--seeds"),
+    }
     view = open_collection(collection)
     with progress_bar("train") as progress:
         found = compare_training(
@@ -112,15 +113,3 @@ def compare(
         )
     save(found, run)
     emit(document(found), as_json=as_json, text=f"{as_text(found)}\n\n{run}/comparison.html")
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(entry) for entry in _listed(text))
-    except ValueError:
-        message = f"expected whole numbers such as 0,1,2; got {text!r}"
-        raise typer.BadParameter(message, param_hint="--seeds") from None

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 if TYPE_CHECKING:
     from hilum.progress import Progress
 
@@ -81,18 +79,3 @@ def _lines(label: str) -> "Progress":
         sys.stderr.write(f"{label}: {done}/{total} ({rate:.3g}/s{left}) {note}".rstrip() + "\n")
 
     return report
-
-
-def read_settings(pairs: list[str]) -> dict[str, Any]:
-    """Read NAME=VALUE pairs, where VALUE is JSON or plain text."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--set")
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        found[name] = tuple(value) if isinstance(value, list) else value
-    return found

@@ -6,16 +6,13 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from hilum.cli.console import emit, note
+from hilum.cli.options import listed, option
 
 _TABLES: Final = "Tables"
 _TUNING: Final = "Thresholds and calibration"
 _BESIDE: Final = "Readers, subgroups, another model"
 _INTERVALS: Final = "Intervals and tests"
 _OUTPUT: Final = "Output"
-
-
-def _option(panel: str, text: str, *names: str, shown: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=shown)
 
 
 def _file(panel: str, text: str, shown: str | None = None) -> Any:
@@ -27,21 +24,21 @@ def _file(panel: str, text: str, shown: str | None = None) -> Any:
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A CSV table.")]
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder for everything that is written.")]
 
-Id = Annotated[str, _option(_TABLES, "The id column of all tables.", "--id")]
-ScoreId = Annotated[str, _option(_TABLES, "The scores' id column, where it differs.")]
-Prefix = Annotated[str, _option(_TABLES, "What the scores' columns start with, such as prob_.")]
-Findings = Annotated[str, _option(_TABLES, "Only these findings, separated by commas.")]
+Id = Annotated[str, option(_TABLES, "The id column of all tables.", "--id")]
+ScoreId = Annotated[str, option(_TABLES, "The scores' id column, where it differs.")]
+Prefix = Annotated[str, option(_TABLES, "What the scores' columns start with, such as prob_.")]
+Findings = Annotated[str, option(_TABLES, "Only these findings, separated by commas.")]
 Uncertain = Annotated[
     Literal["ignore", "positive", "negative"],
-    _option(_TABLES, "What uncertain labels count as: ignore, positive, negative.", shown="POLICY"),
+    option(_TABLES, "What uncertain labels count as: ignore, positive, negative.", shown="POLICY"),
 ]
-Statistics = Annotated[str, _option(_TABLES, "Only these, separated by commas: auroc, f1, ...")]
-MaxFpr = Annotated[float | None, _option(_TABLES, "Also partial AUROC, up to this 1-specificity.")]
-Bins = Annotated[int, _option(_TABLES, "Of the expected calibration error.")]
+Statistics = Annotated[str, option(_TABLES, "Only these, separated by commas: auroc, f1, ...")]
+MaxFpr = Annotated[float | None, option(_TABLES, "Also partial AUROC, up to this 1-specificity.")]
+Bins = Annotated[int, option(_TABLES, "Of the expected calibration error.")]
 
 Threshold = Annotated[
     str | None,
-    _option(
+    option(
         _TUNING,
         "A number; or tuned on --tune-scores: mcc, f1, youden, sensitivity=0.95, specificity=0.9.",
         shown="RULE",
@@ -50,7 +47,7 @@ Threshold = Annotated[
 ThresholdFile = Annotated[Path | None, _file(_TUNING, "A thresholds.csv of an earlier run.")]
 Calibrate = Annotated[
     Literal["temperature", "platt", "isotonic"] | None,
-    _option(
+    option(
         _TUNING,
         "temperature, platt or isotonic: scores become probabilities, fitted to --tune-scores.",
         shown="METHOD",
@@ -60,7 +57,7 @@ TuneScores = Annotated[Path | None, _file(_TUNING, "Scores of validation images.
 TuneTruth = Annotated[Path | None, _file(_TUNING, "Their truth.")]
 TuneAgainst = Annotated[Path | None, _file(_TUNING, "The other model's scores of them.")]
 TuneOnReported = Annotated[
-    bool, _option(_TUNING, "Tune on what is reported; the output says so.", "--tune-on-reported")
+    bool, option(_TUNING, "Tune on what is reported; the output says so.", "--tune-on-reported")
 ]
 
 Readers = Annotated[
@@ -68,34 +65,32 @@ Readers = Annotated[
     _file(_BESIDE, "A radiologist's table, named by its file; repeatable.", shown="FILE"),
 ]
 Margin = Annotated[
-    float | None, _option(_BESIDE, "How much worse than the readers is still non-inferior.")
+    float | None, option(_BESIDE, "How much worse than the readers is still non-inferior.")
 ]
 Subgroup = Annotated[
     list[str] | None,
-    _option(_BESIDE, "Column of TRUTH: sex, or age=40,60,80; repeatable.", shown="COLUMN"),
+    option(_BESIDE, "Column of TRUTH: sex, or age=40,60,80; repeatable.", shown="COLUMN"),
 ]
 Against = Annotated[Path | None, _file(_BESIDE, "Another model's scores, compared in pairs.")]
 
-By = Annotated[str, _option(_INTERVALS, "Column of TRUTH resampled as a whole, or image.")]
-Bootstrap = Annotated[int, _option(_INTERVALS, "Resamples; 0 for none.")]
+By = Annotated[str, option(_INTERVALS, "Column of TRUTH resampled as a whole, or image.")]
+Bootstrap = Annotated[int, option(_INTERVALS, "Resamples; 0 for none.")]
 Kind = Annotated[
     Literal["percentile", "bca", "delong", "chexzero"],
-    _option(
+    option(
         _INTERVALS, "percentile, bca, delong (AUROC; Wilson's for rates) or chexzero.", shown="KIND"
     ),
 ]
-Level = Annotated[float, _option(_INTERVALS, "Coverage of the intervals.")]
+Level = Annotated[float, option(_INTERVALS, "Coverage of the intervals.")]
 Stratify = Annotated[
-    str | None, _option(_INTERVALS, "Column or finding whose groups keep their sizes.")
+    str | None, option(_INTERVALS, "Column or finding whose groups keep their sizes.")
 ]
-Seed = Annotated[int, _option(_INTERVALS, "Of the resampling.")]
-Holm = Annotated[
-    bool, _option(_INTERVALS, "Correct p-values for the number of findings.", "--holm")
-]
+Seed = Annotated[int, option(_INTERVALS, "Of the resampling.")]
+Holm = Annotated[bool, option(_INTERVALS, "Correct p-values for the number of findings.", "--holm")]
 
-Plots = Annotated[bool, _option(_OUTPUT, "Draw plots and write report.html.", "--plots/--no-plots")]
-Title = Annotated[str, _option(_OUTPUT, "Of the page.")]
-AsJson = Annotated[bool, _option(_OUTPUT, "Print metrics.json instead of tables.", "--json")]
+Plots = Annotated[bool, option(_OUTPUT, "Draw plots and write report.html.", "--plots/--no-plots")]
+Title = Annotated[str, option(_OUTPUT, "Of the page.")]
+AsJson = Annotated[bool, option(_OUTPUT, "Print metrics.json instead of tables.", "--json")]
 
 
 def register(app: typer.Typer) -> None:
@@ -147,7 +142,7 @@ def evaluate(
     tuning = (tune_scores, tune_truth, tune_against, thresholds)
     files = Files(
         scores, truth, tuple(readers or ()), against, *tuning,
-        id_column, score_id or None, prefix, _listed(findings),
+        id_column, score_id or None, prefix, listed(findings) or None,
     )  # fmt: skip
     unit = None if by == "image" else by
     groups = tuple(subgroup or ())
@@ -156,7 +151,7 @@ def evaluate(
         tables, unit, threshold=threshold, calibrate=calibrate, tune_on_reported=tune_on_reported,
         subgroups=groups, title=title, bootstrap=bootstrap, seed=seed, level=level, policy=policy,
         interval=interval, stratify=stratify, max_fpr=max_fpr, bins=bins,
-        statistics=_listed(statistics), holm=holm, margin=margin,
+        statistics=listed(statistics) or None, holm=holm, margin=margin,
     )  # fmt: skip
     write_tables(appraisal, out)
     text = "" if as_json else appraisal.to_text()
@@ -164,7 +159,3 @@ def evaluate(
     for line in appraisal.remarks():
         note(line)
     note(f"Report: {write_plots(appraisal, out)}" if plots else f"Tables: {out}")
-
-
-def _listed(names: str) -> tuple[str, ...] | None:
-    return tuple(name.strip() for name in names.split(",") if name.strip()) or None

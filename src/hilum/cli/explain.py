@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.explain_pairs import Asked, similar
+from hilum.cli.options import read_settings
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:

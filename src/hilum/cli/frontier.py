@@ -5,62 +5,59 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import input_sets, listed, option, read_settings, whole_numbers
 
 _FEW = "Few labels"
 _BESIDE = "Beside few labels"
 _MEASURED = "How they are measured"
 
 
-def _option(panel: str, text: str, *names: str, shown: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar=shown)
-
-
 Embedding = Annotated[str, typer.Option(help="Name of the vectors.")]
-Budgets = Annotated[str, _option(_FEW, "Numbers of labelled images; what the images allow.")]
-Strategies = Annotated[str, _option(_FEW, "Of hilum select; all by default.")]
-Selector = Annotated[str | None, _option(_FEW, "A trained selector: its run or weights.")]
-Readers = Annotated[str, _option(_FEW, "cosine, euclidean, knn, probe.")]
-Controls = Annotated[str, _option(_FEW, "Other embeddings, such as one of random weights.")]
-Repeats = Annotated[int, _option(_FEW, "Seeds of every strategy.")]
-PerPatient = Annotated[int | None, _option(_FEW, "At most so many images of one patient.")]
+Budgets = Annotated[str, option(_FEW, "Numbers of labelled images; what the images allow.")]
+Strategies = Annotated[str, option(_FEW, "Of hilum select; all by default.")]
+Selector = Annotated[str | None, option(_FEW, "A trained selector: its run or weights.")]
+Readers = Annotated[str, option(_FEW, "cosine, euclidean, knn, probe.")]
+Controls = Annotated[str, option(_FEW, "Other embeddings, such as one of random weights.")]
+Repeats = Annotated[int, option(_FEW, "Seeds of every strategy.")]
+PerPatient = Annotated[int | None, option(_FEW, "At most so many images of one patient.")]
 FineTuned = Annotated[
-    str, _option(_FEW, "Numbers of labels with which the network itself is taught, too.")
+    str, option(_FEW, "Numbers of labels with which the network itself is taught, too.")
 ]
 Pairs = Annotated[
     list[str] | None,
-    _option(_BESIDE, "A pair of encoders for zero-shot; several are averaged.", "--pair"),
+    option(_BESIDE, "A pair of encoders for zero-shot; several are averaged.", "--pair"),
 ]
-Reports = Annotated[bool, _option(_BESIDE, "Labels read from reports, where there are any.")]
+Reports = Annotated[bool, option(_BESIDE, "Labels read from reports, where there are any.")]
 EncoderRun = Annotated[
     str | None,
-    _option(_BESIDE, "The encoder of the vectors: full supervision starts from it."),
+    option(_BESIDE, "The encoder of the vectors: full supervision starts from it."),
 ]
 Full = Annotated[
-    str, _option(_BESIDE, "Inputs of each fully supervised network, such as image+demographics.")
+    str, option(_BESIDE, "Inputs of each fully supervised network, such as image+demographics.")
 ]
-Recipe = Annotated[str, _option(_BESIDE, "Of hilum train, for networks.")]
-Networks = Annotated[int, _option(_BESIDE, "Trainings of each network.")]
+Recipe = Annotated[str, option(_BESIDE, "Of hilum train, for networks.")]
+Networks = Annotated[int, option(_BESIDE, "Trainings of each network.")]
 Set = Annotated[
     list[str] | None,
-    _option(_BESIDE, "Any field of the recipe, as NAME=VALUE (JSON).", "--set"),
+    option(_BESIDE, "Any field of the recipe, as NAME=VALUE (JSON).", "--set"),
 ]
-Floors = Annotated[str, _option(_BESIDE, "Inputs of each model without pixels.")]
+Floors = Annotated[str, option(_BESIDE, "Inputs of each model without pixels.")]
 FloorKind = Annotated[
     Literal["logistic", "boosted", "mean"],
-    _option(_BESIDE, "What they are.", "--floor", shown="MODEL"),
+    option(_BESIDE, "What they are.", "--floor", shown="MODEL"),
 ]
-Findings = Annotated[str, _option(_MEASURED, "Which, separated by commas; all by default.")]
+Findings = Annotated[str, option(_MEASURED, "Which, separated by commas; all by default.")]
 Uncertain = Annotated[
     Literal["ignore", "positive", "negative"],
-    _option(_MEASURED, "What uncertain labels count as.", shown="POLICY"),
+    option(_MEASURED, "What uncertain labels count as.", shown="POLICY"),
 ]
 Share = Annotated[
-    float, _option(_MEASURED, "Of what full supervision has above one half: labels needed.")
+    float, option(_MEASURED, "Of what full supervision has above one half: labels needed.")
 ]
-Fewest = Annotated[int, _option(_MEASURED, "Test images with a finding that it needs.")]
-Bootstrap = Annotated[int, _option(_MEASURED, "Resamples; 0 for none.")]
-Seed = Annotated[int, _option(_MEASURED, "Of all that is drawn.")]
+Fewest = Annotated[int, option(_MEASURED, "Test images with a finding that it needs.")]
+Bootstrap = Annotated[int, option(_MEASURED, "Resamples; 0 for none.")]
+Seed = Annotated[int, option(_MEASURED, "Of all that is drawn.")]
 Processes = Annotated[int, typer.Option(help="How many select and read at once.", min=1)]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; for networks.")]
 Json = Annotated[bool, typer.Option("--json", help="Print frontier.json instead of tables.")]
@@ -116,36 +113,20 @@ def frontier(
     from hilum.frontier import draw_frontier as draw
     from hilum.frontier import save as write
 
-    counts, tuned = _whole_numbers(budgets, "--budgets"), _whole_numbers(fine_tuned, "--fine-tuned")
-    chosen: dict[str, Any] = {"strategies": _listed(strategies)} if strategies else {}
+    counts, tuned = whole_numbers(budgets, "--budgets"), whole_numbers(fine_tuned, "--fine-tuned")
+    chosen: dict[str, Any] = {"strategies": listed(strategies)} if strategies else {}
     few = FewLabels(
-        counts, selector=selector, readers=_listed(readers), controls=_listed(controls),
+        counts, selector=selector, readers=listed(readers), controls=listed(controls),
         repeats=repeats, per_patient=per_patient, fine_tuned=tuned, **chosen,
     )  # fmt: skip
     beside = OtherLines(
-        tuple(pairs or ()), reports, encoder, _inputs(full), recipe, read_settings(set_ or []),
-        _inputs(floors), floor, networks,
+        tuple(pairs or ()), reports, encoder, input_sets(full), recipe, read_settings(set_ or []),
+        input_sets(floors), floor, networks,
     )  # fmt: skip
-    measuring = Measuring(_listed(findings) or None, fewest, policy, share, bootstrap)
+    measuring = Measuring(listed(findings) or None, fewest, policy, share, bootstrap)
     design = Design(embedding, few, beside, measuring, seed)
     with progress_bar("frontier") as bar:
         view = open_collection(collection)
         found = draw(view, out, design, processes=processes, device=device, progress=bar, told=note)
     write(found, out)
     emit(document(found), as_json=as_json, text=f"{as_text(found)}\n\n{out}/frontier.html")
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _inputs(text: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(entry.split("+")) for entry in _listed(text))
-
-
-def _whole_numbers(text: str, option: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(entry) for entry in _listed(text))
-    except ValueError:
-        message = f"expected whole numbers such as 10,20,50; got {text!r}"
-        raise typer.BadParameter(message, param_hint=option) from None

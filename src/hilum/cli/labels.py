@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from hilum.cli.console import emit, note
+from hilum.cli.options import listed
 
 Section = Annotated[
     Literal["findings", "impression", "both"], typer.Option(help="Which text to read.")
@@ -42,7 +43,7 @@ def labels(
 
     opened = open_collection(collection)
     view = opened.where(where) if where else opened
-    wanted = [name.strip() for name in findings.split(",")] if findings else None
+    wanted = listed(findings or "") or None
     table = report_labels(view, wanted, section)
     write_table(table, out)
     left_out = len(view) - len(table)

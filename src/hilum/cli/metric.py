@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import listed, read_settings
 
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
@@ -89,7 +90,7 @@ def metric(
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     changes |= read_settings(set_ or [])
     whole = hilum.open(collection)
-    names = [name.strip() for name in findings.split(",") if name.strip()]
+    names = listed(findings)
     with progress_bar("metric") as progress:
         encoder = hilum.train_metric(
             whole.where(where) if where else whole, run, recipe,

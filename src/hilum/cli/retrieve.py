@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hilum.cli.console import emit, note
+from hilum.cli.options import listed
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _findings(
     from hilum.collection import open_collection
     from hilum.retrieve import evaluate_neighbours
 
-    names = _listed(findings)
+    names = listed(findings)
     if settings["gallery"] == settings["queries"]:
         settings = {**settings, "gallery": None}  # each image leaves itself out, read once
     elif settings["gallery"] is None:
@@ -174,16 +175,12 @@ def _anomaly(
     from hilum.tables import write_table
 
     found = evaluate_anomaly(
-        open_collection(collection), embedding, anomaly, findings=_listed(findings) or None,
+        open_collection(collection), embedding, anomaly, findings=listed(findings) or None,
         **settings,
     )  # fmt: skip
     if out is not None:
         write_table(found.scores, out)
     return found
-
-
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _show(found: "RetrievalMetrics | NeighbourMetrics | AnomalyMetrics", as_json: bool) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import listed, read_settings
 from hilum.cli.train import Device, Json
 from hilum.errors import UsageError
 
@@ -116,9 +117,9 @@ def train(
     from hilum.select.task_plan import TaskPlan
 
     plan = TaskPlan(
-        pool, query, prevalence, negatives, findings=_names(findings), held_out=_names(held_out)
+        pool, query, prevalence, negatives, findings=listed(findings), held_out=listed(held_out)
     )
-    given: dict[str, Any] = {"steps": steps, "seed": seed, "beside": _names(beside) or None}
+    given: dict[str, Any] = {"steps": steps, "seed": seed, "beside": listed(beside) or None}
     given = {name: value for name, value in given.items() if value is not None}
     given |= read_settings(set_ or [])
     with progress_bar("selector") as progress:
@@ -268,12 +269,8 @@ def _trial(
 
     return prepare_trial(
         open_collection(collection), embedding, selector,
-        strategies=_names(strategies) or None, findings=_names(findings), **more,
+        strategies=listed(strategies) or None, findings=listed(findings), **more,
     )  # fmt: skip
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _numbers(text: str, option: str, kind: type[int] | type[float]) -> tuple[float, ...]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import listed, read_settings
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -118,8 +119,8 @@ def train(
 
     whole = open_collection(collection)
     view = whole.where(where) if where else whole
-    seen = _listed(inputs) or (["image"] if view.size else ["demographics", "history"])
-    names = tuple(_listed(findings)) or None
+    seen = listed(inputs) or (("image",) if view.size else ("demographics", "history"))
+    names = tuple(listed(findings)) or None
     with_image = {
         "recipe": recipe, "architecture": backbone, "init": init, "pooling": pooling, "loss": loss,
         "epochs": epochs, "batch": batch, **read_settings(set_ or []),
@@ -140,7 +141,7 @@ def train(
 
 
 def _train_classifier(
-    view: "Collection", run: Path, inputs: list[str], findings: tuple[str, ...] | None,
+    view: "Collection", run: Path, inputs: tuple[str, ...], findings: tuple[str, ...] | None,
     device: str, changes: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     import hilum
@@ -163,7 +164,7 @@ def _train_classifier(
 
 
 def _train_tabular(
-    view: "Collection", run: Path, inputs: list[str], findings: tuple[str, ...] | None,
+    view: "Collection", run: Path, inputs: tuple[str, ...], findings: tuple[str, ...] | None,
     how: tuple[str, Any, bool, int],
 ) -> dict[str, Any]:  # fmt: skip
     from hilum.errors import UsageError
@@ -215,7 +216,7 @@ def predict(
     view = view.where(where) if where else view
     with progress_bar("predict") as progress:
         scores = hilum.predict(
-            view, model, without=_listed(without), looks=looks, device=device, progress=progress
+            view, model, without=listed(without), looks=looks, device=device, progress=progress
         )
     write_table(scores, out)
     for finding, text in scores.notes.items():
@@ -248,10 +249,6 @@ def _number_or_name(text: str) -> str | float:
 def _read(run: Path, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run / name).read_text(encoding="utf-8"))
     return found
-
-
-def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _said(metrics: dict[str, Any]) -> str:

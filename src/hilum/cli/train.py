@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hilum.cli.console import emit, note, progress_bar, read_settings
+from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import read_settings
 
 pretrain_app = typer.Typer(
     help="Train an encoder without labels.", no_args_is_help=True, rich_markup_mode="rich"

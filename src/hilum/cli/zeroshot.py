@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import listed
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def zeroshot(
     if (threshold is None) != (thresholds is None):
         raise UsageError("--threshold RULE chooses thresholds and --thresholds FILE keeps them: "
                          "give both or neither")  # fmt: skip
-    names = [name.strip() for name in findings.split(",") if name.strip()]
+    names = listed(findings)
     with progress_bar("encode") as progress:
         found = detect(
             open_collection(collection), encoders, names or None,
