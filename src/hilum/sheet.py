@@ -45,18 +45,10 @@ def contact_sheet(
     CollectionError
         If the collection has no pixels.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     place = {image: row for row, image in enumerate(collection.ids())}
-    rows = np.array([place[image] for image in ids], dtype=np.int64)
-    written: list[Path] = []
-    for start in range(0, len(rows), COLUMNS * ROWS):
-        part = rows[start : start + COLUMNS * ROWS]
-        ranks = [(str(start + 1 + at),) for at in range(len(part))]
-        page = _page(collection.pixels(part), ranks)
-        written.append(_numbered(path, len(written)))
-        page.save(written[-1], format="PNG")
-    return tuple(written)
+    rows = [place[image] for image in ids]
+    ranks = [(str(rank),) for rank in range(1, len(rows) + 1)]
+    return _write(collection, rows, ranks, path)
 
 
 def case_sheet(collection: "Collection", cases: "Shown", path: str | Path) -> tuple[Path, ...]:
@@ -84,8 +76,6 @@ def case_sheet(collection: "Collection", cases: "Shown", path: str | Path) -> tu
     CollectionError
         If the collection has no pixels.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     ids = list(cases.ids)
     asked = [cases.query] if isinstance(cases.query, str) else []
     view = collection.where(f"image_id IN ({', '.join(map(_quoted, [*asked, *ids]))})")
@@ -101,12 +91,21 @@ def case_sheet(collection: "Collection", cases: "Shown", path: str | Path) -> tu
         ahead = [np.asarray(cases.query)]
         captions.insert(0, ("query", "not of the collection"))
     place = {image: row for row, image in enumerate(findings)}
-    rows = np.array([place[image] for image in [*asked, *ids]], dtype=np.int64)
+    return _write(view, [place[image] for image in [*asked, *ids]], captions, path, ahead)
+
+
+def _write(
+    collection: "Collection", rows: Sequence[int], captions: Sequence[tuple[str, ...]],
+    path: str | Path, ahead: Sequence[NDArray[np.uint8]] = (),
+) -> tuple[Path, ...]:  # fmt: skip
+    """Write pages of images: those `ahead`, which are of no collection, and then the rows."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for start in range(0, len(captions), COLUMNS * ROWS):
         end = start + COLUMNS * ROWS
-        part = rows[max(0, start - len(ahead)) : end - len(ahead)]
-        shown = [*(ahead if start == 0 else []), *view.pixels(part)]
+        part = np.array(rows[max(0, start - len(ahead)) : end - len(ahead)], dtype=np.int64)
+        shown = [*(ahead if start == 0 else []), *collection.pixels(part)]
         written.append(_numbered(path, len(written)))
         _page(np.stack(shown), captions[start:end]).save(written[-1], format="PNG")
     return tuple(written)

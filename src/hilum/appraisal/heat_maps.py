@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +22,8 @@ from hilum.progress import Progress, silent
 from hilum.report import Cell, Gallery, Page, Prose, Rows, Section, film
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Plot
+
     from hilum.collection import Collection
 
 Picture = NDArray[np.uint8]
@@ -200,21 +202,39 @@ def draw_maps(
     """
     from hilum.plots.heatmaps import heat_map
 
+    def drawn() -> Iterator[tuple[str, "Plot"]]:
+        for row in range(count):
+            one, said = showing.shown(row, SIDE), showing.saliency.diagnoses[row]
+            plot = heat_map(
+                one.film, one.heat, showing.title(row), showing.below(row), one.outlines,
+                said.words() if said.blank else "",
+            )  # fmt: skip
+            image, finding = showing.saliency.image_ids[row], showing.saliency.targets[row]
+            yield f"{row:04d}-{image}-{finding}", plot
+
+    count = min(most, len(showing.saliency))
+    return save_plots(drawn(), folder, count, progress)
+
+
+def save_plots(
+    drawn: "Iterable[tuple[str, Plot]]", folder: str | Path, count: int, progress: Progress
+) -> tuple[Path, ...]:
+    """Write figures as PNG into a folder, made if absent; return the files.
+
+    Parameters
+    ----------
+    drawn
+        Names, of which what no file system minds is kept, and figures.
+    count
+        How many there are, for `progress`.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    count = min(most, len(showing.saliency))
-    for row in range(count):
-        one, said = showing.shown(row, SIDE), showing.saliency.diagnoses[row]
-        plot = heat_map(
-            one.film, one.heat, showing.title(row), showing.below(row), one.outlines,
-            said.words() if said.blank else "",
-        )  # fmt: skip
-        image, finding = showing.saliency.image_ids[row], showing.saliency.targets[row]
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{image}-{finding}")
-        written.append(folder / f"{row:04d}-{plain}.png")
+    for name, plot in drawn:
+        written.append(folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.png")
         plot.savefig(written[-1], dpi=200, metadata={"Software": None})
-        progress(row + 1, count)
+        progress(len(written), count)
     return tuple(written)
 
 

@@ -1,12 +1,11 @@
 """Why images are similar, for people: a picture per pair, and one page of a query and its cases."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hilum.appraisal.heat_maps import NAMES, PICTURES, SIDE, SMALL, Showing, Written
+from hilum.appraisal.heat_maps import NAMES, PICTURES, SIDE, SMALL, Showing, Written, save_plots
 from hilum.explain.baselines import BASELINES
 from hilum.explain.files import SCORES, save_maps, save_scores
 from hilum.explain.insertion import BETTER
@@ -84,17 +83,13 @@ def draw_pairs(
     -------
     The files, named by rank and image.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     rows = of_retrieved(showing.saliency)[1][:most]
-    written: list[Path] = []
-    for rank, row in enumerate(rows, 1):
-        plot = picture(showing, row, rank, SIDE)
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", showing.saliency.image_ids[row])
-        written.append(folder / f"{rank:04d}-{plain}.png")
-        plot.savefig(written[-1], dpi=200, metadata={"Software": None})
-        progress(rank, len(rows))
-    return tuple(written)
+    images = showing.saliency.image_ids
+    drawn = (
+        (f"{rank:04d}-{images[row]}", picture(showing, row, rank, SIDE))
+        for rank, row in enumerate(rows, 1)
+    )
+    return save_plots(drawn, folder, len(rows), progress)
 
 
 def picture(showing: Showing, row: int, rank: int, side: int) -> "Plot":

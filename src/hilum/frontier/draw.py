@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
+from hilum.comparison import Intervals
 from hilum.errors import UsageError
 from hilum.evaluate import Measure
 from hilum.evaluate.intervals import percentile
@@ -16,7 +17,7 @@ from hilum.frontier.along import between, height, labels_needed
 from hilum.frontier.design import CHANCE, Design, FewLabels
 from hilum.frontier.goal import choose_goal
 from hilum.frontier.material import TEST, TRAIN, Floats, Material, gather, truth_of
-from hilum.frontier.measured import Drawn, How, measure
+from hilum.frontier.measured import Drawn, measure
 from hilum.frontier.others import Work
 from hilum.frontier.parallel import in_order
 from hilum.frontier.result import KINDS, Frontier, Line, Point
@@ -125,7 +126,7 @@ def _found(
     work: Work, design: Design, tracks: Sequence[Track], budgets: tuple[int, ...], goal: str,
     processes: int,
 ) -> Frontier:  # fmt: skip
-    how = How(design.measuring.bootstrap, design.seed, design.measuring.level)
+    how = Intervals(design.measuring.bootstrap, design.seed, design.measuring.level)
     drawn = _measured(work, [t for t in tracks if not t.why_missing], how, processes)
     full = drawn[goal][-1]
     share = design.measuring.share
@@ -152,7 +153,7 @@ def _found(
 
 
 def _measured(
-    work: Work, tracks: Sequence[Track], how: How, processes: int
+    work: Work, tracks: Sequence[Track], how: Intervals, processes: int
 ) -> dict[str, list[Drawn]]:
     jobs = [(track.name, scores) for track in tracks for scores in track.scores]
     kept = work.folder / "kept"
@@ -171,7 +172,7 @@ def _above(value: _Number, share: float) -> _Number:
 
 def _line(
     work: Work, track: Track, drawn: dict[str, list[Drawn]], reach: Measure, targets: Floats,
-    how: How,
+    how: Intervals,
 ) -> Line:  # fmt: skip
     points = tuple(
         Point(

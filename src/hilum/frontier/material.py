@@ -13,7 +13,7 @@ from hilum.findings import Policy, canonical
 from hilum.select.labelled import labelled_vectors
 from hilum.select.medselect_files import LabelledVectors
 from hilum.select.pool import Pool, Vectors
-from hilum.tables import Table, label_values
+from hilum.tables import Table
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -178,8 +178,3 @@ def gather(collection: "Collection", embedding: str, truth: Truth, policy: Polic
 def with_values(truth: Truth, scores: NDArray[np.floating]) -> Table:
     """Return scores (n_test, n_findings) in the truth's order as a table."""
     return Table(truth.table.ids, truth.table.findings, scores.astype(np.float64))
-
-
-def settled(table: Table, policy: Policy) -> Floats:
-    """Return a label table's values with uncertain ones decided."""
-    return label_values(table, policy).astype(np.float64)

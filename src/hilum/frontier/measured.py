@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from hilum.comparison import Intervals
 from hilum.evaluate import Measure, replicate_repeats
 from hilum.evaluate.intervals import p_value, percentile
 from hilum.frontier.kept import Kept
@@ -15,23 +16,6 @@ from hilum.frontier.material import Floats, Truth, with_values
 
 UNTAUGHT: Final = 0.0
 """The score of every image for a finding that the labels could not teach: an AUROC of one half."""
-
-
-@dataclass(frozen=True)
-class How:
-    """How resamples are made.
-
-    Parameters
-    ----------
-    bootstrap
-        Resamples of the test patients; 0 for none.
-    seed, level
-        Of the resampling, and the coverage of intervals.
-    """
-
-    bootstrap: int = 1000
-    seed: int = 0
-    level: float = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +63,7 @@ class Drawn:
         return percentile(value, self.replicates[:, column], level)
 
 
-def measure(scores: Sequence[Path], truth: Truth, how: How, folder: Path) -> Drawn:
+def measure(scores: Sequence[Path], truth: Truth, how: Intervals, folder: Path) -> Drawn:
     """Measure the repeats of one experiment.
 
     Parameters
