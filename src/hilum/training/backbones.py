@@ -34,6 +34,39 @@ class Wanted:
     pooling: Pooling
 
 
+@dataclass(frozen=True)
+class BackboneRecipe:
+    """What recipes share that teach a timm backbone; abstract.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    about
+        Its source, its command, how long it takes and what to expect.
+    architecture, init, size, channels, mean, std, pooling
+        The backbone and where it starts; None is as in the weights. Where another `init` is asked
+        for and no architecture, its own is taken. A projection of the weights is left off.
+    """
+
+    name: str
+    about: str
+    architecture: str | None = "resnet10t"
+    init: str = "random"
+    size: int = 96
+    channels: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    pooling: Pooling = "own"
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the backbone shall be."""
+        return Wanted(
+            self.architecture, self.size, self.channels, self.mean, self.std, self.pooling
+        )
+
+
 def start_backbone(init: str, wanted: Wanted, seed: int = 0) -> tuple[nn.Module, EncoderSpec]:
     """Make the backbone that training starts from.
 

@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from hilum.encoders.image import Pooling
 from hilum.errors import UsageError
-from hilum.training.backbones import Wanted
+from hilum.training.backbones import BackboneRecipe
 from hilum.training.likeness import LikenessSettings
+from hilum.training.recipes import check_validate
 from hilum.training.schedule import TrainSettings
 from hilum.training.supervised_recipes import MILD
 from hilum.training.views import ViewSettings
@@ -51,19 +51,13 @@ class BatchSettings:
 
 
 @dataclass(frozen=True)
-class MetricRecipe:
+class MetricRecipe(BackboneRecipe):
     """How to teach an encoder that images of a kind are near each other.
 
     Parameters
     ----------
-    name
-        What it is called.
-    about
-        Its source, its command, how long it takes and what to expect.
-    architecture, init, size, channels, mean, std, pooling
-        The backbone and where it starts (`hilum.training.backbones`); None is as in the weights.
-        Where another `init` is asked for and no architecture, its own is taken. A projection of
-        the weights to start from is left off.
+    name, about, architecture, init, size, channels, mean, std, pooling
+        As in `BackboneRecipe`.
     projection
         Length of a linear layer after the pooled features; 0 is none.
     held
@@ -82,15 +76,6 @@ class MetricRecipe:
         is `kinds` times `each`.
     """
 
-    name: str
-    about: str
-    architecture: str | None = "resnet10t"
-    init: str = "random"
-    size: int = 96
-    channels: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    pooling: Pooling = "own"
     projection: int = 0
     held: float = 4 / 3
     validate: Validate = "map"
@@ -102,11 +87,7 @@ class MetricRecipe:
     train: TrainSettings = field(default_factory=lambda: TrainSettings(steps=300, batch=48))
 
     def __post_init__(self) -> None:
-        if self.validate not in get_args(Validate):
-            raise UsageError(
-                f"{self.validate!r} is not a way to validate; choose from "
-                f"{', '.join(get_args(Validate))}"
-            )
+        check_validate(self.validate, get_args(Validate))
         if self.projection < 0 or not 0 <= self.collapse < 2:
             raise UsageError(
                 "projection is a length (0 is none) and collapse a distance between unit vectors "
@@ -125,13 +106,6 @@ class MetricRecipe:
     def stored(self) -> int:
         """The side in pixels at which images are held for training."""
         return round(self.size * self.held)
-
-    @property
-    def wanted(self) -> Wanted:
-        """What the backbone shall be."""
-        return Wanted(
-            self.architecture, self.size, self.channels, self.mean, self.std, self.pooling
-        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return every number as nested JSON types."""

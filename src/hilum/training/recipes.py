@@ -3,7 +3,7 @@
 A recipe is data. `override` changes some of its numbers; the run stores what came out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -109,6 +109,12 @@ RECIPES: dict[str, MocoRecipe] = {
         ),
     )
 }  # fmt: skip
+
+
+def check_validate(way: str, ways: Sequence[str]) -> None:
+    """Raise UsageError unless `way` is one of the ways to validate that a recipe knows."""
+    if way not in ways:
+        raise UsageError(f"{way!r} is not a way to validate; choose from {', '.join(ways)}")
 
 
 def find(recipe: str | R, known: Mapping[str, R]) -> R:

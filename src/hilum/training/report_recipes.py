@@ -5,8 +5,8 @@ from typing import Any, Final, Literal, get_args
 
 from hilum.encoders.from_clip import CHEXZERO
 from hilum.encoders.image import Resize
-from hilum.errors import UsageError
 from hilum.training.contrastive import ContrastSettings
+from hilum.training.recipes import check_validate
 from hilum.training.schedule import TrainSettings
 from hilum.training.texts import TextSettings
 from hilum.training.views import ViewSettings
@@ -71,11 +71,7 @@ class ReportRecipe:
     train: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=20))
 
     def __post_init__(self) -> None:
-        if self.validate not in get_args(Validate):
-            raise UsageError(
-                f"{self.validate!r} is not a way to validate; choose from "
-                f"{', '.join(get_args(Validate))}"
-            )
+        check_validate(self.validate, get_args(Validate))
 
     @property
     def stored(self) -> int:

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from hilum.encoders.fusion import HeadSettings
-from hilum.encoders.image import Pooling
 from hilum.errors import UsageError
-from hilum.training.backbones import Wanted
+from hilum.training.backbones import BackboneRecipe
 from hilum.training.losses import LossSettings
+from hilum.training.recipes import check_validate
 from hilum.training.schedule import TrainSettings
 from hilum.training.targets import Uncertain, uncertain_value
 from hilum.training.views import ViewSettings
@@ -71,18 +71,13 @@ class TeachSettings:
 
 
 @dataclass(frozen=True)
-class SupervisedRecipe:
+class SupervisedRecipe(BackboneRecipe):
     """How to teach a classifier from labels.
 
     Parameters
     ----------
-    name
-        What it is called.
-    about
-        Its source, its command, how long it takes and what to expect.
-    architecture, init, size, channels, mean, std, pooling
-        The backbone and where it starts (`hilum.training.backbones`); None is as in the weights.
-        Where another `init` is asked for and no architecture, its own is taken.
+    name, about, architecture, init, size, channels, mean, std, pooling
+        As in `BackboneRecipe`.
     margin
         Images are held at `margin` times `size`, so that crops are not enlarged much.
     uncertain
@@ -99,15 +94,6 @@ class SupervisedRecipe:
         the training.
     """
 
-    name: str
-    about: str
-    architecture: str | None = "resnet10t"
-    init: str = "random"
-    size: int = 96
-    channels: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    pooling: Pooling = "own"
     margin: float = 4 / 3
     uncertain: Uncertain = "ignore"
     validate: Validate = "auroc"
@@ -119,24 +105,13 @@ class SupervisedRecipe:
     train: TrainSettings = field(default_factory=lambda: TrainSettings(epochs=10))
 
     def __post_init__(self) -> None:
-        if self.validate not in get_args(Validate):
-            raise UsageError(
-                f"{self.validate!r} is not a way to validate; choose from "
-                f"{', '.join(get_args(Validate))}"
-            )
+        check_validate(self.validate, get_args(Validate))
         uncertain_value(self.uncertain)
 
     @property
     def stored(self) -> int:
         """The side in pixels at which images are held for training."""
         return round(self.size * self.margin)
-
-    @property
-    def wanted(self) -> Wanted:
-        """What the backbone shall be."""
-        return Wanted(
-            self.architecture, self.size, self.channels, self.mean, self.std, self.pooling
-        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return every number as nested JSON types."""
