@@ -12,24 +12,19 @@ Nothing is learnt from noise; nothing is counted as work that a larger batch wou
 """
 
 import argparse
-import json
-import statistics
-import tempfile
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from hilum.encoders import PairEncoder, TextSpec, build_pair, tokenise
 from hilum.encoders.device import Engine, choose_engine
 from hilum.findings import FINDINGS
-from hilum.training import REPORT_RECIPES, ReportRecipe, train
+from hilum.training import REPORT_RECIPES, ReportRecipe
 from hilum.training.feed import Resident
 from hilum.training.report_task import ReportTask
 from hilum.training.texts import Texts
+from rates import Speed, matrix_rate, speed
 
 
 def main() -> None:
@@ -51,20 +46,7 @@ def main() -> None:
     pixels, texts = made_up(asked.images, recipe)
     for batch in asked.batch:
         found = measure(recipe, batch, asked.steps, pixels, texts, engine)
-        print(
-            f"{recipe.architecture}, batch {batch}: {found.images:.1f} images/s, "
-            f"{found.operations / 1e12:.2f} TFLOP/s, {found.operations / rate:.0%} of the matrix "
-            f"rate, {found.memory / 2**30:.1f} GiB"
-        )
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What a training reached: images and operations a second, bytes of the device's memory."""
-
-    images: float
-    operations: float
-    memory: int
+        print(f"{recipe.architecture}, batch {batch}: {found.as_text(rate)}")
 
 
 def made_up(images: int, recipe: ReportRecipe) -> tuple[torch.Tensor, Texts]:
@@ -79,32 +61,12 @@ def made_up(images: int, recipe: ReportRecipe) -> tuple[torch.Tensor, Texts]:
 
 
 def measure(
-    recipe: ReportRecipe,
-    batch: int,
-    steps: int,
-    pixels: torch.Tensor,
-    texts: Texts,
-    engine: Engine,
-) -> Speed:
-    """Train for some steps; the last three quarters of them are timed."""
+    recipe: ReportRecipe, batch: int, steps: int, pixels: torch.Tensor, texts: Texts, engine: Engine
+) -> Speed:  # fmt: skip
     pair = start(recipe, texts, engine)
     feed = Resident(pixels.to(engine.device))
     task = ReportTask(pair.module, pair.spec, feed, texts, recipe.matching, recipe.view)
-    every = max(1, steps // 8)
-    settings = replace(
-        recipe.train, steps=steps, epochs=0.0, batch=batch,
-        precision="bf16" if engine.bf16 else "fp32",
-        log_every=every, checkpoint_every=10**9, evaluate_every=0,
-    )  # fmt: skip
-    if engine.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory() as folder:
-        train(task, settings, Path(folder) / "run", engine=engine)
-        log = (Path(folder) / "run" / "log.jsonl").read_text().splitlines()
-    gpu = engine.device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated() if gpu else resident_peak()
-    seconds = statistics.median(json.loads(line)["seconds"] for line in log[2 * every :])
-    return Speed(batch / seconds, operations(task, batch, engine) / seconds, memory)
+    return speed(task, recipe.train, batch, steps, engine)
 
 
 def start(recipe: ReportRecipe, texts: Texts, engine: Engine) -> PairEncoder:
@@ -122,40 +84,6 @@ def start(recipe: ReportRecipe, texts: Texts, engine: Engine) -> PairEncoder:
         recipe.architecture, size=recipe.size, channels=1, context=recipe.context, dim=recipe.dim,
         text=tower, ids=ids.tolist(), engine=engine,
     )  # fmt: skip
-
-
-def operations(task: ReportTask, batch: int, engine: Engine) -> float:
-    """Count the operations of one step, a multiplication and an addition being two."""
-    drawn = task.batch(np.arange(batch), np.random.default_rng(0), slice(None))
-    task.zero_grad()
-    with FlopCounterMode(display=False) as counter:
-        with engine.autocast():
-            loss, _ = task(drawn)
-        torch.autograd.backward(loss)
-    return float(counter.get_total_flops())
-
-
-def matrix_rate(engine: Engine, rounds: int = 10) -> float:
-    """Return how many operations a second the device reaches in a product of two matrices."""
-    gpu = engine.device.type == "cuda"
-    side = 8192 if gpu else 2048
-    kind = torch.bfloat16 if engine.bf16 else torch.float32
-    one, other = (torch.randn(side, side, device=engine.device).to(kind) for _ in range(2))
-    took = []
-    for _ in range(rounds + 3):
-        started = time.perf_counter()
-        for _ in range(10 if gpu else 1):
-            one @ other
-        if gpu:
-            torch.cuda.synchronize()
-        took.append((time.perf_counter() - started) / (10 if gpu else 1))
-    return 2 * side**3 / statistics.median(took[3:])
-
-
-def resident_peak() -> int:
-    """Return the most memory that this process has held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 if __name__ == "__main__":

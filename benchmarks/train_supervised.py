@@ -12,26 +12,23 @@ On two cores add ``--architecture resnet10t --size 64 --batch 32 --steps 12 --im
 """
 
 import argparse
-import json
-import statistics
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import hilum
 from hilum.collection import Collection
 from hilum.encoders import ClassifierModule, ClassifierSpec
 from hilum.encoders.device import Engine, choose_engine
-from hilum.training import SUPERVISED_RECIPES, SupervisedRecipe, train
+from hilum.training import SUPERVISED_RECIPES, SupervisedRecipe
 from hilum.training.backbones import start_backbone
 from hilum.training.feed import Feed, Streamed, resident
 from hilum.training.supervised_task import Examples, SupervisedTask
-from train_reports import matrix_rate, resident_peak
+from rates import Speed, matrix_rate, speed
 
 FINDINGS = tuple(name for name in hilum.FINDINGS if name != "No Finding")[:14]
 
@@ -57,22 +54,8 @@ def main() -> None:
             own = replace(recipe, architecture=architecture, init="random")
             for how, feed in feeds(films, recipe.stored, engine).items():
                 found = measure(own, asked.batch, asked.steps, feed, engine)
-                print(
-                    f"{architecture}, {asked.size} px, batch {asked.batch}, {how}: "
-                    f"{found.images:.1f} images/s, {found.operations / 1e12:.2f} TFLOP/s, "
-                    f"{found.operations / rate:.0%} of the matrix rate, "
-                    f"{found.memory / 2**30:.1f} GiB",
-                    flush=True,
-                )
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What a training reached: images and operations a second, bytes of the device's memory."""
-
-    images: float
-    operations: float
-    memory: int
+                about = f"{architecture}, {asked.size} px, batch {asked.batch}, {how}"
+                print(f"{about}: {found.as_text(rate)}", flush=True)
 
 
 def made_up(folder: Path, images: int, side: int) -> Collection:
@@ -100,7 +83,6 @@ def feeds(films: Collection, side: int, engine: Engine) -> dict[str, Feed]:
 
 
 def measure(recipe: SupervisedRecipe, batch: int, steps: int, feed: Feed, engine: Engine) -> Speed:
-    """Train for some steps; the last three quarters of them are timed."""
     backbone, image = start_backbone("random", recipe.wanted)
     spec = ClassifierSpec(image, FINDINGS, head=recipe.head)
     rng = np.random.default_rng(0)
@@ -109,31 +91,7 @@ def measure(recipe: SupervisedRecipe, batch: int, steps: int, feed: Feed, engine
     task = SupervisedTask(
         ClassifierModule(spec, backbone), spec, examples, recipe.cost, recipe.teach, recipe.view
     )
-    every = max(1, steps // 8)
-    settings = replace(
-        recipe.train, steps=steps, epochs=0.0, batch=batch,
-        precision="bf16" if engine.bf16 else "fp32", log_every=every, checkpoint_every=10**9,
-    )  # fmt: skip
-    gpu = engine.device.type == "cuda"
-    if gpu:
-        torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory() as folder:
-        train(task, settings, Path(folder) / "run", engine=engine)
-        log = (Path(folder) / "run" / "log.jsonl").read_text().splitlines()
-    memory = torch.cuda.max_memory_allocated() if gpu else resident_peak()
-    seconds = statistics.median(json.loads(line)["seconds"] for line in log[2 * every :])
-    return Speed(batch / seconds, operations(task, batch, engine) / seconds, memory)
-
-
-def operations(task: SupervisedTask, batch: int, engine: Engine) -> float:
-    """Count the operations of one step, a multiplication and an addition being two."""
-    drawn = task.batch(np.arange(batch), np.random.default_rng(0), slice(None))
-    task.zero_grad()
-    with FlopCounterMode(display=False) as counter:
-        with engine.autocast():
-            loss, _ = task(drawn)
-        torch.autograd.backward(loss)
-    return float(counter.get_total_flops())
+    return speed(task, recipe.train, batch, steps, engine)
 
 
 if __name__ == "__main__":
