@@ -215,13 +215,9 @@ def measured(*values: float) -> list[Measure]:
 
 def drawings() -> dict[str, Plot]:
     vectors = np.random.default_rng(0).normal(size=(50, 4))
-    series = [plots.Series("MoCo", [10, 20, 50], measured(0.6, 0.7, 0.8))]
-    gap = plots.Series("gap", [10, 20], [UNDEFINED, Measure(0.6)])
     return {
         "training": plots.training_curve(range(90), np.linspace(9, 5, 90), chance=8.3),
         "short training": plots.training_curve([1], [2.0]),
-        "labels": plots.label_efficiency([*series, gap], levels={"all labels": 0.9}),
-        "nothing defined": plots.label_efficiency([plots.Series("none", [10], [UNDEFINED])]),
         "forest": plots.forest(["a", "b"], {"one": [*measured(0.7), UNDEFINED]}, chance=None),
         "map": plots.embedding_map(vectors, {"a": vectors[:, 0] > 0, "b": np.full(50, np.nan)}),
         "patients": plots.patient_map(vectors, [str(i // 5) for i in range(50)]),
@@ -247,23 +243,6 @@ def test_plots_leave_the_global_state_of_matplotlib_alone() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
-
-
-def test_the_axis_of_labels_has_a_tick_at_every_number_of_labels() -> None:
-    series = [plots.Series("x", [10, 20, 200], measured(0.5, 0.6, 0.7))]
-    (axes,) = plots.label_efficiency(series).axes
-    assert list(axes.get_xticks()) == [10, 20, 200]
-    assert axes.get_xscale() == "log"
-
-
-def test_names_of_lines_that_end_together_are_moved_apart() -> None:
-    series = [plots.Series(name, [10, 20], measured(0.6, 0.7)) for name in ("a", "b", "c")]
-    drawing = plots.label_efficiency(series)
-    drawing.draw_without_rendering()
-    texts = [t for t in drawing.axes[0].get_children() if isinstance(t, Annotation)]
-    boxes = sorted(text.get_window_extent().y0 for text in texts)
-    assert len(boxes) == 3
-    assert np.diff(boxes).min() > texts[0].get_window_extent().height * 0.9
 
 
 def test_an_undefined_finding_is_named_and_not_drawn() -> None:

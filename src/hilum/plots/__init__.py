@@ -11,8 +11,10 @@ from hilum.plots.canvas import GREY, INK, MARKERS, PALE, PALETTE
 from hilum.plots.counts import bars, histogram
 from hilum.plots.embeddings import embedding_map, patient_map, principal_plane
 from hilum.plots.forests import differences, forest, readers
+from hilum.plots.frontiers import Curve as LabelCurve
+from hilum.plots.frontiers import Mark, Panel, frontiers
 from hilum.plots.groups import SubgroupPanel, SubgroupRow, subgroups
-from hilum.plots.learning import Series, label_efficiency, training_curve
+from hilum.plots.learning import training_curve
 from hilum.plots.operating import Band, Curve, CurvePanel, OperatingPoint, precision_recall, roc
 
 __all__ = [
@@ -24,18 +26,20 @@ __all__ = [
     "Band",
     "Curve",
     "CurvePanel",
+    "LabelCurve",
+    "Mark",
     "OperatingPoint",
+    "Panel",
     "ReliabilityPanel",
     "ReliabilitySeries",
-    "Series",
     "SubgroupPanel",
     "SubgroupRow",
     "bars",
     "differences",
     "embedding_map",
     "forest",
+    "frontiers",
     "histogram",
-    "label_efficiency",
     "patient_map",
     "precision_recall",
     "principal_plane",

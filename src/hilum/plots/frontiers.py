@@ -138,7 +138,7 @@ def _names(panels: Sequence[Panel], *, plain: bool = True) -> list[str]:
 
 
 def _style(at: int) -> dict[str, Any]:
-    """Return a look that no other of the first thirty-six has."""
+    """Return a look that no other of the first eighteen has."""
     colour, turn = at % len(PALETTE), at // len(PALETTE)
     return {
         "color": PALETTE[colour],
