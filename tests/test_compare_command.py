@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hilum.cli import app, main
+from hilum.cli import app
 from hilum.collection import Collection
 from hilum.comparison.processes import Supervised, train_apart
 from hilum.comparison.training import Job
@@ -17,6 +17,7 @@ from hilum.ingest import ingest
 from hilum.tables import read_table
 from hilum.training import predict, train_supervised
 from reference_supervised import films_of_patients
+from watching import misuse
 
 TINY: dict[str, Any] = {
     "margin": 1.0,
@@ -89,12 +90,10 @@ def test_misuse_is_one_sentence_before_anything_is_trained(
     code: int,
     message: str,
 ) -> None:
-    argv = ["hilum", "compare", collection.uri, str(tmp_path / "run"), *words]
-    monkeypatch.setattr("sys.argv", argv)
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == code
-    told = " ".join(capsys.readouterr().err.replace("│", "").split())
+    found, told = misuse(
+        ["compare", collection.uri, str(tmp_path / "run"), *words], monkeypatch, capsys
+    )
+    assert found == code
     assert message in told
     assert not (tmp_path / "run").exists()
 

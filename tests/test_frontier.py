@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 import hilum
-from hilum.cli import app, main
+from hilum.cli import app
 from hilum.collection import Collection
 from hilum.encoders import TextSpec, random_encoder, random_pair, save_encoder
 from hilum.errors import CollectionError, LeakError, RunError, UsageError, WeightsError
@@ -45,6 +45,7 @@ from hilum.select import STRATEGIES
 from hilum.select.pool import Pool, Settings
 from hilum.tables import Table
 from reference_training import slow_processor
+from watching import misuse
 
 FINDINGS = ("Edema", "Mass")
 FEW = FewLabels(
@@ -350,7 +351,7 @@ def test_a_killed_frontier_goes_on_to_the_same_result(folder: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--budgets", "ten"], "expected whole numbers such as 10,20,50; got 'ten'"),
+        (["--budgets", "ten"], "expected whole numbers such as 0,1,2; got 'ten'"),
         (["--budgets", "8,4"], "numbers of labels must ascend; got [8, 4]"),
         (["--budgets", "1,4"], "one label shows one class only: begin with 2 or more"),
         (["--budgets", "500"], "there are 36 training images to label, fewer than any budget"),
@@ -369,11 +370,9 @@ def test_misuse_is_one_sentence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], more: list[str], message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("sys.argv", ["hilum", *words(folder, tmp_path / "f"), *more])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code in (1, 2)
-    assert message in " ".join(capsys.readouterr().err.replace("│", "").split())
+    code, told = misuse([*words(folder, tmp_path / "f"), *more], monkeypatch, capsys)
+    assert code in (1, 2)
+    assert message in told
 
 
 def test_full_supervision_starts_from_what_made_the_vectors(

@@ -27,6 +27,7 @@ from hilum.training.metric_recipes import BatchSettings
 from hilum.training.metric_validation import distances, leave_one_out
 from reference_metric import films_of_kinds
 from reference_training import slow_processor
+from watching import record_pixels
 
 CLASSES = ["No Finding", "Edema", "Mass"]
 TINY: dict[str, Any] = {
@@ -113,15 +114,7 @@ def test_like_films_are_learnt_to_be_near(collection: Collection, tmp_path: Path
 def test_no_image_of_the_test_split_is_read(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: set[str] = set()
-    real = Collection.pixels
-
-    def pixels(self: Collection, rows: Any = None) -> Any:
-        ids = np.array(self.ids())
-        read.update(ids if rows is None else ids[np.asarray(rows)])
-        return real(self, rows)
-
-    monkeypatch.setattr(Collection, "pixels", pixels)
+    read = record_pixels(monkeypatch)
     train_metric(collection, tmp_path / "run", **TINY, anomaly="Mass")
     kinds = [(row // 2) % 3 for row in range(48)]
     assert read == {f"i{row:02}" for row in range(48) if kinds[row] != 2}

@@ -36,6 +36,7 @@ from hilum.training.supervised_recipes import SupervisedRecipe
 from hilum.training.supervised_validation import Judge
 from reference_supervised import films_of_patients
 from reference_training import slow_processor
+from watching import record_pixels
 
 TINY: dict[str, Any] = {
     "architecture": "test_resnet", "size": 32, "margin": 1.0, "width": 8, "epochs": 2, "batch": 8,
@@ -172,15 +173,7 @@ def test_the_door_trains_and_predicts_with_every_kind(
 def test_no_image_of_the_test_split_is_read(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: set[str] = set()
-    real = Collection.pixels
-
-    def pixels(self: Collection, rows: Any = None) -> Any:
-        ids = np.array(self.ids())
-        read.update(ids if rows is None else ids[np.asarray(rows)])
-        return real(self, rows)
-
-    monkeypatch.setattr(Collection, "pixels", pixels)
+    read = record_pixels(monkeypatch)
     train_supervised(collection, tmp_path / "run", **TINY)
     assert read == {f"i{row:02}" for row in range(40)}
 

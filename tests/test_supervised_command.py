@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hilum.cli import app, main
+from hilum.cli import app
 from hilum.collection import Collection
 from hilum.encoders import load_classifier
 from hilum.ingest import ingest
@@ -15,6 +15,7 @@ from hilum.tables import read_table
 from hilum.training import predict
 from reference_supervised import films_of_patients
 from reference_training import slow_processor
+from watching import misuse
 
 TINY = [
     "--backbone", "test_resnet", "--epochs", "1", "--batch", "8", "--device", "cpu", "--findings",
@@ -82,9 +83,8 @@ def test_misuse_is_one_sentence(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], words: list[str], code: int, message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("sys.argv", ["hilum", "train", collection.uri, str(tmp_path / "r"), *words])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == code
-    assert f"Error: {message}" in capsys.readouterr().err
+    command = ["train", collection.uri, str(tmp_path / "r"), *words]
+    found, told = misuse(command, monkeypatch, capsys)
+    assert found == code
+    assert f"Error: {message}" in told
     assert not (tmp_path / "r").exists()

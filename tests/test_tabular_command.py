@@ -9,12 +9,13 @@ from typer.testing import CliRunner
 
 import hilum
 from hilum import tabular
-from hilum.cli import app, main
+from hilum.cli import app
 from hilum.collection import Collection
 from hilum.ingest import ingest
 from hilum.tables import Table, read_table, write_table
 from small_table import small_table
 from test_tabular import cohort
+from watching import misuse
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +100,11 @@ def test_misuse_is_one_sentence(
     code: int,
     message: str,
 ) -> None:
-    argv = ["hilum", "train", collection.uri, str(tmp_path / "run"), *words]
-    monkeypatch.setattr("sys.argv", argv)
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == code
-    assert f"Error: {message}" in capsys.readouterr().err
+    found, told = misuse(
+        ["train", collection.uri, str(tmp_path / "run"), *words], monkeypatch, capsys
+    )
+    assert found == code
+    assert f"Error: {message}" in told
     assert not (tmp_path / "run").exists()
 
 
