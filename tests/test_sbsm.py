@@ -15,7 +15,7 @@ from hilum.encoders import random_encoder
 from hilum.encoders.device import choose_engine
 from hilum.errors import UsageError, WeightsError
 from hilum.explain.compared import Compared, Pixels
-from hilum.explain.masked import Masked, Masking, fill_of, masked_vectors
+from hilum.explain.masked import Masked, Masking, fill_of, fingerprint, masked_vectors
 from hilum.explain.sbsm import blurred, masked_query, sbsm, self_similarity
 from hilum.explain.windows import make_windows
 
@@ -23,8 +23,14 @@ SIDE = 32
 SMALL = Masking(window=9, stride=4)
 
 
-def network(architecture: str = "test_resnet", channels: int = 1, batch_size: int = 32) -> Compared:
-    engine = choose_engine("cpu", "fp32")
+def network(
+    architecture: str = "test_resnet",
+    channels: int = 1,
+    batch_size: int = 32,
+    *,
+    bf16: bool = False,
+) -> Compared:
+    engine = choose_engine("cpu", "bf16" if bf16 else "fp32")
     encoder = random_encoder(architecture, 3, size=SIDE, channels=channels, engine=engine)
     return Compared(encoder, batch_size=batch_size)
 
@@ -127,6 +133,17 @@ def test_a_query_mask_of_half_the_side_says_the_same() -> None:
     torch.testing.assert_close(masked_query(query, mask, "mask"), expected)
 
 
+def test_a_query_mask_of_any_side_stays_where_it_is() -> None:
+    """Of 3 cells over 8 pixels the middle one holds those whose middle it does: 3 and 4."""
+    mask = np.zeros((3, 3), bool)
+    mask[1, 1] = True
+    larger = masked_query(torch.ones(1, 1, 8, 8), mask, "mask")
+    assert larger[0, 0].nonzero().tolist() == [[3, 3], [3, 4], [4, 3], [4, 4]]
+    fine = np.zeros((12, 12), bool)
+    fine[1::3, 1::3] = True  # the middle of each pixel's 3 x 3
+    assert masked_query(torch.ones(1, 1, 4, 4), fine, "mask").all()
+
+
 def test_a_blurred_even_image_is_even_up_to_its_edges() -> None:
     torch.testing.assert_close(
         blurred(torch.full((1, 3, 20, 30), 7.0), 8.0), torch.full((1, 3, 20, 30), 7.0)
@@ -159,6 +176,19 @@ def test_no_window_takes_an_image_farther_than_it_moves_it(seed: int) -> None:
     masked, queries = some_masked(seed, 0.5)
     rises = masked.farther(queries.astype(np.float32))
     assert (np.abs(rises) <= masked.moved() + 1e-6).all()  # the triangle's inequality
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_beside_itself_an_image_has_its_self_similarity(fast: bool) -> None:
+    """So query, image and hidden images are embedded in one precision, whichever is asked for."""
+    compared, pixels = network(bf16=True), images(1, seed=7)
+    masking = Masking(9, 4, fast=fast)
+    alone = self_similarity(compared, pixels, masking=masking)
+    assert alone.max() > 1e-3
+    every = len(masking.windows(SIDE))
+    for forwards in (None, every):
+        found = sbsm(compared, pixels[0], pixels, masking=masking, forwards=forwards).retrieved
+        np.testing.assert_array_equal(found, alone)
 
 
 def test_what_is_hidden_by_its_own_colour_changes_nothing() -> None:
@@ -206,6 +236,15 @@ def test_what_is_stored_is_of_one_encoder_image_and_setting(tmp_path: Path) -> N
     }
     assert len(marks) == 12
     assert {file.stem for file in tmp_path.iterdir()} == marks
+
+
+def test_what_is_stored_fast_is_of_one_precision() -> None:
+    pixels = images(1)[0]
+    exact, rough = network(), network(bf16=True)
+    assert exact.encoder.fingerprint == rough.encoder.fingerprint
+    plain, fast = Masking(9, 4), Masking(9, 4, fast=True)
+    assert fingerprint(exact, pixels, plain) == fingerprint(rough, pixels, plain)
+    assert fingerprint(exact, pixels, fast) != fingerprint(rough, pixels, fast)
 
 
 def test_a_broken_store_is_refused(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from hilum.encoders.device import choose_engine
 from hilum.errors import UsageError
 from hilum.explain.coarse import interpolated
 from hilum.explain.compared import Compared
-from hilum.explain.masked import Masking
+from hilum.explain.masked import Masking, masked_vectors
 from hilum.explain.relevance import JUDGES, relevance
 from hilum.explain.rise import random_masks, rise
 from hilum.explain.sbsm import sbsm
-from hilum.explain.windows import make_windows
+from hilum.explain.windows import Windows, make_windows
 
 SIDE = 32
 SMALL = Masking(window=9, stride=4)
@@ -60,6 +60,28 @@ def test_a_cubic_surface_is_found_from_any_lattice(seed: int, forwards: int) -> 
     np.testing.assert_allclose(interpolated(windows, look, forwards), surface, atol=1e-7)
     assert len(set(seen)) == len(seen) <= forwards
     assert len(seen) >= 16
+
+
+@pytest.mark.parametrize(
+    ("down", "right", "forwards", "rows", "columns"),
+    [(10, 40, 100, 5, 20), (40, 10, 100, 20, 5), (100, 4, 16, 4, 4), (4, 100, 400, 4, 100)],
+)
+def test_looks_are_as_dense_down_as_across_and_exact(
+    down: int, right: int, forwards: int, rows: int, columns: int
+) -> None:
+    windows = Windows(tuple(range(down)), tuple(range(right)), 1, down, right)
+    scores = np.random.default_rng(0).normal(size=down * right)  # no spline gives such back exactly
+    seen: list[int] = []
+
+    def look(some: NDArray[np.int64]) -> NDArray[np.float64]:
+        seen.extend(some.tolist())
+        return np.asarray(scores[some])
+
+    found = interpolated(windows, look, forwards)
+    y, x = np.divmod(np.array(seen), right)
+    assert (len(set(y.tolist())), len(set(x.tolist()))) == (rows, columns)
+    assert (y.min(), y.max(), x.min(), x.max()) == (0, down - 1, 0, right - 1)
+    np.testing.assert_array_equal(found[seen], scores[seen])
 
 
 def test_an_estimate_from_all_windows_is_the_map_and_from_some_is_near_it() -> None:
@@ -118,6 +140,28 @@ def test_relevance_is_how_much_less_likely_a_hidden_window_makes_it() -> None:
     slow = reference.averaged(masks, [max(0.0, float(chances[0] - after)) for after in chances[1:]])
     assert slow.max() > 1e-4
     np.testing.assert_allclose(found, slow, atol=2e-5)
+
+
+def test_examples_are_embedded_in_the_precision_of_what_they_judge() -> None:
+    engine = choose_engine("cpu", "bf16")
+    compared = Compared(random_encoder("test_resnet", 3, size=SIDE, engine=engine))
+    pixels, masking = images(6, seed=5), Masking(window=9, stride=4, fast=True)
+    found = relevance(
+        compared, pixels[0], pixels[5:], similar=pixels[1:2], dissimilar=pixels[2:5],
+        masking=masking,
+    ).retrieved[0]  # fmt: skip
+    examples = compared.embed_unit(compared.prepare(pixels[:5]), fast=True).numpy()
+    chance = JUDGES["logistic"](examples, np.arange(5) < 2)
+    image = masked_vectors(compared, pixels[5], masking)
+    fall = chance(image.whole[None]) - chance(image.vectors)
+    np.testing.assert_array_equal(found, image.windows.spread(np.maximum(fall, 0)))
+
+
+def test_the_four_nearest_weigh_by_their_nearness() -> None:
+    """At 1, 2, 3 and 4 from the asked: 1/1 and 1/4 of 25/12 are similar; the fifth is too far."""
+    examples = np.array([[1], [2], [3], [-4], [9]], np.float32)
+    chance = JUDGES["knn"](examples, np.array([True, False, False, True, True]))
+    assert chance(np.zeros((1, 1), np.float32)) == pytest.approx([(1 + 1 / 4) / (25 / 12)])
 
 
 @pytest.mark.parametrize("judge", JUDGES)
