@@ -9,6 +9,7 @@ from pytorch_metric_learning.losses import (
     MultiSimilarityLoss,
     ProxyAnchorLoss,
     SupConLoss,
+    TripletMarginLoss,
 )
 from torch import Tensor
 from torch.nn import functional
@@ -95,6 +96,39 @@ def test_with_one_class_each_the_losses_are_the_librarys(
     vectors, kinds = some()
     ours = loss_of(name, vectors, functional.one_hot(kinds, 3).bool())
     assert float(ours) == pytest.approx(float(theirs(vectors, kinds)), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "theirs"),
+    [
+        (LikenessSettings("multi-similarity", alpha=3, beta=20, base=0.3),
+         MultiSimilarityLoss(alpha=3, beta=20, base=0.3)),
+        (LikenessSettings("supcon", temperature=0.5), SupConLoss(temperature=0.5)),
+        (LikenessSettings("triplet", margin=0.7), TripletMarginLoss(margin=0.7)),
+    ],
+)  # fmt: skip
+def test_the_losses_take_the_numbers_that_are_asked_for(
+    settings: LikenessSettings, theirs: torch.nn.Module
+) -> None:
+    vectors, kinds = some()
+    ours = likeness_loss(settings, vectors, functional.one_hot(kinds, 3).bool())
+    assert float(ours) == pytest.approx(float(theirs(vectors, kinds)), rel=1e-6)
+
+
+def test_batch_hard_asks_only_images_that_have_like_and_unlike() -> None:
+    """The third shares a finding with each of the others, so nothing is unlike it."""
+    vectors = torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8], [0.8, 0.6]])
+    positive = torch.tensor([[1, 0], [0, 1], [1, 1], [1, 0]]).bool()
+    unit = vectors.double()
+
+    def apart(one: int, other: int) -> float:
+        return float((unit[one] - unit[other]).norm())
+
+    hard = [(0, 2, 1), (1, 2, 3), (3, 0, 1)]  # anchor, farthest like, nearest unlike
+    wanted = [max(0.0, apart(a, p) - apart(a, n) + 0.9) for a, p, n in hard]
+    settings = LikenessSettings(loss="triplet-hard", margin=0.9)
+    found = likeness_loss(settings, vectors, positive)
+    assert float(found) == pytest.approx(sum(wanted) / 3, rel=1e-6)
 
 
 def test_with_one_class_each_proxies_are_the_librarys() -> None:

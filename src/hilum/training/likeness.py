@@ -176,7 +176,7 @@ def proxy_anchor(
     pulled = torch.where(positive, -alpha * (near - margin), -torch.inf)
     pushed = torch.where(positive, -torch.inf, alpha * (near + margin))
     there = positive.any(dim=0)
-    pull = functional.softplus(torch.logsumexp(pulled[:, there], dim=0)).sum()
+    pull = functional.softplus(torch.logsumexp(pulled, dim=0)).sum()
     push = functional.softplus(torch.logsumexp(pushed, dim=0)).sum()
     return pull / there.sum().clamp(min=1) + push / len(proxies)
 
