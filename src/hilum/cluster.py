@@ -6,7 +6,8 @@ how many machines there are: rows, their order and their values are those of one
 collections must have the same address on every machine: a shared disk, or an object store.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from hilum.errors import UsageError
 
 Engine = Literal["local", "ray"]
 ENGINES: Final = ("local", "ray")
+WINDOW: Final = 4096  # items that Ray knows of at once; it keeps some kilobytes for each
 
 Work = Callable[[Any], Any]
 
@@ -44,15 +46,17 @@ class _Worker:
 
 
 def map_in_order(
-    make: Callable[[], Work], items: Sequence[Any], *, workers: int | None = None, gpu: bool = False
+    make: Callable[[], Work], items: Iterable[Any], *, workers: int | None = None, gpu: bool = False
 ) -> Iterator[Any]:
     """Yield the result of each item, in order, from the cluster that Ray finds or starts here.
+
+    Items are taken from their iterable 4,096 at a time, so memory does not grow with their number.
 
     Parameters
     ----------
     make
-        Gives the function that does one item. Called once by each worker, where it works, so that
-        a model is loaded once.
+        Gives the function that does one item. Called by each worker, where it works, once for
+        4,096 items, so that a model is not loaded for each.
     items
         Small things to work on, such as paths or positions, each worth a second of work or more.
     workers
@@ -64,8 +68,14 @@ def map_in_order(
     ------
     Whatever the work raises; results that were yielded before can be kept.
     """
-    if not items:
-        return
+    items = iter(items)
+    while window := list(islice(items, WINDOW)):
+        yield from _map_window(make, window, workers, gpu=gpu)
+
+
+def _map_window(
+    make: Callable[[], Work], items: Sequence[Any], workers: int | None, *, gpu: bool
+) -> Iterator[Any]:
     import ray
     import ray.data
 
