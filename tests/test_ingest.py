@@ -19,7 +19,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from hilum.cli import main
-from hilum.collection import Collection, open_collection
+from hilum.collection import Collection, open_collection, store
 from hilum.collection.store import writer
 from hilum.collection.summary import summarise
 from hilum.errors import ClashError, CollectionError, LeakError, UsageError
@@ -403,6 +403,31 @@ def test_a_file_that_takes_too_long_is_quarantined(tmp_path: Path) -> None:
     report = small_ingest(source, tmp_path / "c", limits=Limits(seconds=1e-4))
     assert report.quarantined == {"timeout": 2}
     assert small_ingest(source, tmp_path / "c").added == 2
+
+
+@pytest.mark.parametrize(
+    ("step", "call"), [("forget_versions", 1), ("set_settings", -1), ("forget_versions", 2)]
+)
+def test_stopped_while_it_clears_up_it_leaves_no_old_files_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, call: int
+) -> None:
+    source = small_source(tmp_path / "source", 12)
+    real, calls = getattr(store, step), 0
+
+    def stop(*arguments: Any) -> None:
+        nonlocal calls
+        complete = step == "set_settings" and arguments[1].sources[0].complete
+        calls += 1
+        if calls == call or complete:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, step, stop)
+        with pytest.raises(KeyboardInterrupt):
+            small_ingest(source, tmp_path / "c", batch_rows=4)
+    small_ingest(source, tmp_path / "c", batch_rows=4)
+    assert len(list((tmp_path / "c" / "data").iterdir())) == 1
 
 
 # --------------------------------------------------------------------------- kill -9

@@ -65,7 +65,7 @@ def test_a_study_has_one_patient_and_one_visit(layout: str, root: Path) -> None:
 
 def test_every_image_has_its_own_file_inside_the_folder(layout: str, root: Path) -> None:
     listing = listed(root, layout)
-    paths = [listing.path(image_id) for image_id in listing.frame["image_id"]]
+    paths = list(listing.paths(listing.frame["image_id"]))
     assert len(set(paths)) == len(listing)
     assert all(path.is_file() and path.is_relative_to(root.resolve()) for path in paths)
     for file, path in zip(listing.frame["file"], paths, strict=True):
@@ -77,7 +77,7 @@ def test_without_pixels_the_rows_are_the_same_and_no_file_is_named(layout: str, 
     assert bare.frame.drop("file").equals(whole.frame.drop("file"))
     assert bare.frame["file"].null_count() == len(bare)
     with pytest.raises(SourceError, match=r"no file is known for image '.*' in this .* listing"):
-        bare.path(bare.frame["image_id"][0])
+        bare.paths(bare.frame["image_id"])
 
 
 def test_a_folder_given_by_a_link_or_a_relative_path_is_the_same_folder(

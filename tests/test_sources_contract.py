@@ -148,11 +148,11 @@ def test_arrange_fills_what_a_reader_did_not_make() -> None:
 
 def test_a_path_of_an_unknown_image_says_how_many_there_are() -> None:
     listing = listing_of({})
-    assert listing.path("i0") == Path("/source/x/a.png")
+    assert list(listing.paths(pl.Series(["i0"]))) == [Path("/source/x/a.png")]
     with pytest.raises(
         SourceError, match=r"no file is known for image 'z' in this folder listing of 1"
     ):
-        listing.path("z")
+        listing.paths(pl.Series(["i0", "z"]))
 
 
 @given(st.lists(st.tuples(st.sampled_from("pqr"), st.none() | st.integers(-5, 5)), max_size=12))

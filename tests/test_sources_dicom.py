@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
 from pydicom import dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian
@@ -82,7 +83,8 @@ def test_the_rows_of_hidden_ids_are_those_of_kept_ids(root: Path, tmp_path: Path
         (other,) = [r for r in hidden.frame.rows(named=True) if r["image_id"] == image_id]
         assert all(other[c] == row[c] for c in ("visit", "view", "age", "sex"))
         assert other["study_id"] == pseudonym(key, "study", row["study_id"])
-        assert hidden.path(image_id) == kept.path(row["image_id"])
+        ours, theirs = pl.Series([image_id]), pl.Series([row["image_id"]])
+        assert list(hidden.paths(ours)) == list(kept.paths(theirs))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +223,7 @@ def test_a_file_name_that_is_not_utf8_is_no_obstacle(root: Path) -> None:
     for keep in (False, True):
         listing = listed(root, keep_ids=keep)
         assert len(listing) == 5
-        assert root / odd in [listing.path(i) for i in listing.frame["image_id"]]
+        assert root / odd in list(listing.paths(listing.frame["image_id"]))
         assert [r.reason for r in listing.rejected] == ["not-dicom"]
         assert listing.rejected[0].name.isascii()
 

@@ -87,7 +87,7 @@ def embed(
         encoder=f"{encoder.spec.architecture} ({encoder.spec.source})",
     )
     rows = collection.without_vector(name, info, overwrite=overwrite)
-    ids = collection.ids()
+    ids = collection.table(["image_id"]).to_series()
     report = progress or silent
     report(0, len(rows))
 
@@ -101,7 +101,7 @@ def embed(
         for part, vectors in made:
             done += len(part)
             report(done, len(rows))
-            yield [ids[row] for row in part], vectors
+            yield ids[part].to_list(), vectors
 
     return collection.add_embedding(name, batches(), info, overwrite=overwrite)
 

@@ -9,9 +9,10 @@ is sqrt(p (1 - p) / n), which is 0.2 % for 30,805 patients.
 
 import hashlib
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
+
+import polars as pl
 
 from hilum.errors import LeakError, UsageError
 
@@ -88,14 +89,11 @@ def assign(
     LeakError
         If the source itself puts one patient on two sides.
     """
-    said: dict[str, set[str]] = defaultdict(set)
-    for patient, split in zip(patients, given, strict=True):
-        if split is not None:
-            assert split in _GIVEN, split
-            said[patient].add(split)
-    _refuse_leaks(said)
+    check_leaks(patients, given)
+    said = {patient: split for patient, split in zip(patients, given, strict=True) if split}
+    assert set(said.values()) <= {*_GIVEN}, set(said.values())
     drawn = {
-        patient: _draw(next(iter(said.get(patient, ())), None), place(patient, seed), fractions)
+        patient: _draw(said.get(patient), place(patient, seed), fractions)
         for patient in dict.fromkeys(patients)
     }
     return [drawn[patient] for patient in patients]
@@ -120,19 +118,16 @@ def check_leaks(patients: Iterable[str], splits: Iterable[str | None]) -> None:
     LeakError
         With the number of such patients and up to three examples.
     """
-    sides: dict[str, set[str]] = defaultdict(set)
-    for patient, split in zip(patients, splits, strict=True):
-        if split is not None:
-            sides[patient].add(split)
-    _refuse_leaks(sides)
-
-
-def _refuse_leaks(sides: dict[str, set[str]]) -> None:
-    leaking = [patient for patient, splits in sides.items() if len(splits) > 1]
-    if leaking:
-        examples = "; ".join(f"{p} in {' and '.join(sorted(sides[p]))}" for p in leaking[:3])
+    columns = {"patient": pl.Series(patients), "split": pl.Series(splits, dtype=pl.String)}
+    sides = pl.DataFrame(columns).drop_nulls("split").unique(maintain_order=True)
+    leaking = sides.filter(pl.col("patient").is_duplicated()).group_by(
+        "patient", maintain_order=True
+    )
+    several = leaking.agg(pl.col("split").sort())
+    if several.height:
+        examples = "; ".join(f"{p} in {' and '.join(s)}" for p, s in several.head(3).iter_rows())
         raise LeakError(
-            f"{len(leaking)} of {len(sides)} patients are in more than one split ({examples}): "
-            "a score on such a test set is too good; correct the source's split, or leave the "
-            "split out so that it is drawn by patient"
+            f"{several.height} of {sides['patient'].n_unique()} patients are in more than one "
+            f"split ({examples}): a score on such a test set is too good; correct the source's "
+            "split, or leave the split out so that it is drawn by patient"
         )

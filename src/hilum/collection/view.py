@@ -339,7 +339,7 @@ class Collection:
             If another encoder made this embedding, and it is not to be overwritten.
         """
         done = vectors.finished_ids(self.uri, self._dataset, name, info, overwrite=overwrite)
-        return np.array([row for row, i in enumerate(self.ids()) if i not in done], dtype=np.int64)
+        return np.flatnonzero(~self.table(["image_id"]).to_series().is_in(done.implode()))
 
     def add_embedding(
         self, name: str, batches: Iterable[Batch], info: EmbeddingInfo, *, overwrite: bool = False

@@ -14,7 +14,7 @@ left black. Here positions are checked against ids, and a black image goes into 
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -120,7 +120,7 @@ def import_chexzero(
             ),
             listing=listing,
             name=name or folder.name,
-            decode=_decoder(pixels, listing.frame["image_id"].to_list()),
+            decode=_decoder(pixels, listing.frame["image_id"]),
             prefix=prefix,
         ).run()
 
@@ -205,12 +205,10 @@ def _open_images(path: Path, expected: int) -> Iterator[h5py.Dataset]:
         yield images
 
 
-def _decoder(
-    pixels: h5py.Dataset, images: Sequence[str]
-) -> Callable[[Sequence[str]], Iterator[Outcome]]:
+def _decoder(pixels: h5py.Dataset, images: pl.Series) -> Callable[[pl.Series], Iterator[Outcome]]:
     place = {image: row for row, image in enumerate(images)}
 
-    def decode(wanted: Sequence[str]) -> Iterator[Outcome]:
+    def decode(wanted: pl.Series) -> Iterator[Outcome]:
         for start in range(0, len(wanted), _AT_ONCE):
             rows = [place[image] for image in wanted[start : start + _AT_ONCE]]
             yield from map(_as_stored, pixels[rows])

@@ -6,7 +6,7 @@ not marked complete. In each case it does what is left.
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -32,8 +32,13 @@ BATCH_BYTES: Final = 32 << 20  # of pixels in one commit
 _TABLE_BATCH: Final = 65_536  # rows in one commit where there are no pixels
 
 Outcome = Decoded | Failure | None
-Decode = Callable[[Sequence[str]], Iterator[Outcome]]
+Decode = Callable[[pl.Series], Iterator[Outcome]]
 """Image ids of the listing -> one outcome each, in order; None where there are no pixels."""
+
+
+def unknown_sizes(images: pl.Series) -> pl.Series:
+    """Return what is known of the files of images where there are no pixels: nothing."""
+    return pl.Series([None], dtype=pl.Int64).new_from_index(0, images.len())
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Admission:
     decode
         Gives what is to be stored of each image.
     file_bytes
-        The present size of an image's file, by which a changed file is told; None: unknown.
+        The present sizes of the files of images, by which a changed file is told; null: unknown.
     prefix
         Put before the ids.
     options
@@ -100,7 +105,7 @@ class Admission:
     listing: Listing
     name: str
     decode: Decode
-    file_bytes: Callable[[str], int | None] = lambda _: None
+    file_bytes: Callable[[pl.Series], pl.Series] = unknown_sizes
     prefix: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     batch_rows: int | None = None
@@ -136,13 +141,16 @@ class Admission:
         )
 
     def _with_splits(self, rows: pl.DataFrame) -> pl.DataFrame:
+        people = rows.select("patient_id", "split").unique(maintain_order=True)
         drawn = splits.assign(
-            rows["patient_id"].to_list(),
-            rows["split"].to_list(),
+            people["patient_id"].to_list(),
+            people["split"].to_list(),
             seed=self.settings.seed,
             fractions=self.settings.fractions,
         )
-        return rows.with_columns(split=pl.Series(drawn, dtype=pl.String))
+        dealt = people.with_columns(split=pl.Series(drawn, dtype=pl.String)).unique()
+        joined = rows.drop("split").join(dealt, on="patient_id", how="left", maintain_order="left")
+        return joined.select(rows.columns)
 
     def _new_among(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that are not in the collection; refuse those that contradict it."""
@@ -150,7 +158,8 @@ class Admission:
             return rows
         there = open_collection(self.uri)
         existing = there.table([c for c in there.columns if c in {*rows.columns, "file_bytes"}])
-        bytes_now = self._bytes_now(rows["image_id"])
+        sizes = self.file_bytes(self._own_ids(rows))
+        bytes_now = rows.select("image_id", bytes_now=sizes)
         compare(existing, rows, self.settings, self.name, self.listing.source, bytes_now)
         return rows.join(existing, on="image_id", how="anti", maintain_order="left")
 
@@ -159,12 +168,8 @@ class Admission:
         image = pl.lit(self.prefix) + pl.col("image_id")
         return None if said is None else said.with_columns(image.alias("image_id"))
 
-    def _own_id(self, image_id: str) -> str:
-        return image_id.removeprefix(self.prefix)
-
-    def _bytes_now(self, images: pl.Series) -> pl.DataFrame:
-        sizes = [self.file_bytes(self._own_id(image)) for image in images]
-        return pl.DataFrame({"image_id": images, "bytes_now": pl.Series(sizes, dtype=pl.Int64)})
+    def _own_ids(self, rows: pl.DataFrame) -> pl.Series:
+        return rows["image_id"].str.slice(len(self.prefix))
 
     # ------------------------------------------------------------------ batches
 
@@ -177,7 +182,6 @@ class Admission:
         failures: list[dict[str, str | None]] = []
         image = self.settings.image_bytes
         step = self.batch_rows or (max(16, BATCH_BYTES // image) if image else _TABLE_BATCH)
-        images = [self._own_id(image) for image in new["image_id"]]
 
         def commit(batch: pl.DataFrame, outcomes: list[Outcome]) -> None:
             if failed := self._commit(batch, outcomes):
@@ -185,7 +189,7 @@ class Admission:
                 store.write_quarantine(self.uri, self.name, failures)
 
         with (
-            closing(self._counted(self.decode(images), new.height)) as outcomes,
+            closing(self._counted(self.decode(self._own_ids(new)), new.height)) as outcomes,
             ThreadPoolExecutor(1, "commit") as writer,
         ):
             under_way: Future[None] | None = None
@@ -256,13 +260,15 @@ class Admission:
         since = before.unfinished_since
         if since is not None:
             store.compact(dataset, before)
-            people = dataset.to_table(columns=["patient_id", "split"])
-            splits.check_leaks(people["patient_id"].to_pylist(), people["split"].to_pylist())
+            people = open_collection(self.uri).table(["patient_id", "split"]).unique()
+            splits.check_leaks(people["patient_id"], people["split"])
         entry = self._entry(rows=present, complete=True)
         done = all(other.complete for other in before.with_source(entry).sources)
         after = replace(before.with_source(entry), unfinished_since=None if done else since)
+        if since is not None and done:  # while the settings say where the steps began
+            store.forget_versions(self.uri, (since, dataset.version))
         store.set_settings(dataset, after)
-        if since is not None and done:
+        if since is not None and done:  # the last step: it has no data of its own
             store.forget_versions(self.uri, (since, dataset.version))
 
     @cached_property

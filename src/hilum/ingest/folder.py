@@ -9,16 +9,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, Final, cast, get_args
+
+import polars as pl
 
 from hilum.cluster import Engine, check_engine, map_in_order
 from hilum.collection import splits, store
 from hilum.decoding import Task, decode
 from hilum.errors import CollectionError, UsageError
 from hilum.images import Channels, Resize
-from hilum.ingest.admission import Admission, IngestReport, Outcome
+from hilum.ingest.admission import Admission, IngestReport, Outcome, unknown_sizes
 from hilum.progress import Progress, silent
 from hilum.sources import Listing, SourceOptions, read_source
 from hilum.workers import Limits, run_in_order
@@ -126,7 +128,7 @@ def ingest(
             listing=listing,
             name=name or Path(source).resolve().name,
             decode=films.decode if pixels else _nothing,
-            file_bytes=films.file_bytes if pixels else _unknown,
+            file_bytes=films.file_bytes if pixels else unknown_sizes,
             prefix=prefix,
             options=_remembered(options),
             batch_rows=batch_rows,
@@ -238,20 +240,22 @@ class _Films:
     limits: Limits
     engine: Engine = "local"
 
-    def decode(self, images: Sequence[str]) -> Iterator[Outcome]:
+    def decode(self, images: pl.Series) -> Iterator[Outcome]:
         resize = cast(Resize, self.settings.resize)
         channels = cast(Channels, self.settings.channels)
-        tasks = (Task(self.listing.path(i), self.settings.size, resize, channels) for i in images)
+        files = self.listing.paths(images)
+        tasks = (Task(file, self.settings.size, resize, channels) for file in files)
         if self.engine == "ray":
             make = partial(_decoder, self.limits)
-            chunks = list(_batched(tasks, _CHUNK))
+            chunks = _batched(tasks, _CHUNK)
             return chain.from_iterable(map_in_order(make, chunks, workers=self.workers))
         processes = min(self.workers or _processors(), max(1, len(images)))
         return run_in_order(decode, tasks, processes=processes, limits=self.limits)
 
-    def file_bytes(self, image_id: str) -> int | None:
-        path = self.listing.path(image_id)
-        return path.stat().st_size if path.exists() else None
+    def file_bytes(self, images: pl.Series) -> pl.Series:
+        files = self.listing.paths(images)
+        sizes = (file.stat().st_size if file.exists() else None for file in files)
+        return pl.Series(sizes, dtype=pl.Int64)
 
 
 def _decoder(limits: Limits) -> Callable[[Sequence[Task]], list[Outcome]]:
@@ -270,12 +274,8 @@ def _batched(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
         yield some
 
 
-def _nothing(images: Sequence[str]) -> Iterator[Outcome]:
-    yield from (None for _ in images)
-
-
-def _unknown(_: str) -> int | None:
-    return None
+def _nothing(images: pl.Series) -> Iterator[Outcome]:
+    return repeat(None, images.len())
 
 
 def _remembered(options: SourceOptions) -> dict[str, Any]:

@@ -4,9 +4,8 @@ The schema is the contract between a source and a collection; `hilum.sources.che
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +39,7 @@ _AFTER_FINDINGS: Final[dict[str, pl.DataType]] = {
     "report_findings": pl.String(),
     "report_impression": pl.String(),
 }
+_DIGEST_ROWS: Final = 10_000  # as text at once: a million are a gigabyte with their reports
 FIXED_COLUMNS: Final = (*_BEFORE_FINDINGS, *_AFTER_FINDINGS)
 """Every column but the findings."""
 
@@ -132,33 +132,35 @@ class Listing:
         """Return the number of images."""
         return self.frame.height
 
-    def path(self, image_id: str) -> Path:
-        """Return where an image's file is.
+    def paths(self, images: pl.Series) -> Iterator[Path]:
+        """Return where the files of images are, in their order, each made when it is asked for.
 
         Raises
         ------
         SourceError
             If the listing has no such image, or was read without files.
         """
-        try:
-            return self._paths[image_id]
-        except KeyError:
-            raise SourceError(
-                f"no file is known for image {image_id!r} in this {self.source} listing of "
-                f"{len(self._paths)} files; list the source again with its pixels"
-            ) from None
+        if (private := self.private_files) is not None:
+            self._refuse_unknown(images.filter([image not in private for image in images]))
+            return (private[image] for image in images)
+        files = self.frame.select("image_id", "file")
+        wanted = images.alias("image_id").to_frame()
+        found = wanted.join(files, on="image_id", how="left", maintain_order="left")
+        self._refuse_unknown(found.filter(pl.col("file").is_null())["image_id"])
+        return (self.root / file for file in found["file"])
 
-    @cached_property
-    def _paths(self) -> Mapping[str, Path]:
-        if self.private_files is not None:
-            return self.private_files
-        known = self.frame.select("image_id", "file").drop_nulls()
-        return {image_id: self.root / file for image_id, file in known.iter_rows()}
+    def _refuse_unknown(self, images: pl.Series) -> None:
+        if images.len():
+            raise SourceError(
+                f"no file is known for image {images[0]!r} in this {self.source} listing of "
+                f"{len(self)} images; list the source again with its pixels"
+            )
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of the rows, to tell if a source has changed."""
-        rows = self.frame.write_ndjson()
         heading = "\n".join((self.source, *self.frame.columns))
-        if self.readings is not None:
-            rows += self.readings.write_ndjson()
-        return hashlib.sha256(f"{heading}\n{rows}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{heading}\n".encode())
+        for frame in (self.frame, self.readings):
+            for part in [] if frame is None else frame.iter_slices(_DIGEST_ROWS):
+                digest.update(part.write_ndjson().encode())
+        return digest.hexdigest()
