@@ -83,6 +83,24 @@ def test_a_run_without_validation_labels_says_that_nothing_was_measured(tmp_path
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"] is None
 
 
+def test_validation_patients_too_few_for_an_interval_end_in_a_number_alone(tmp_path: Path) -> None:
+    rows = [row for row in cohort() if row["split"] == "train"]
+    shown = {"a": (1, 0), "b": (0, 1), "c": (0, 0)}  # most resamples lack one of the findings
+    rows += [
+        {**rows[0], "image_id": name, "patient_id": name, "visit": 0, "split": "val",
+         "Edema": edema, "Mass": mass}
+        for name, (edema, mass) in shown.items()
+    ]  # fmt: skip
+    view = small_table(tmp_path / "in", rows)
+    command = ["train", view.uri, str(tmp_path / "run"), "--findings", "Edema,Mass"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    measured = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]
+    auroc = measured["mean"]["auroc"]
+    assert auroc["low"] is None
+    assert result.stdout.endswith(f"mean AUROC on validation patients {auroc['estimate']:.3f}\n")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -1,7 +1,5 @@
 """`hilum metric`: an encoder by which images with the same finding are near each other."""
 
-import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +7,7 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.options import listed, read_settings
+from hilum.cli.runs import first_process, read_document, with_interval
 
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
@@ -97,9 +96,9 @@ def metric(
             validation=whole.where(validation),
             findings=names or None, anomaly=anomaly, device=device, progress=progress, **changes,
         )  # fmt: skip
-    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+    if not first_process():
         return
-    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_document(run)
     for name, images in metrics["left_out"].items():
         note(f"{name}: left out of the batches, {images} images are too few")
     facts = {"run": str(run), "fingerprint": encoder.fingerprint, **metrics}
@@ -113,5 +112,4 @@ def _said(metrics: dict[str, Any]) -> str:
     found = metrics["validation"]["average_precision"]
     if found["estimate"] is None:
         return f"loss {metrics['loss']:.3f}, {apart}; no validation image can find its like"
-    interval = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
-    return f"mAP on validation patients {found['estimate']:.3f}{interval}, {apart}"
+    return f"mAP on validation patients {with_interval(found)}, {apart}"

@@ -1,6 +1,5 @@
 """`hilum selector`: learn which images to label, and see whether it pays."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,6 +7,7 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.options import listed, read_settings
+from hilum.cli.runs import first_process, read_document
 from hilum.cli.train import Device, Json
 from hilum.errors import UsageError
 
@@ -129,9 +129,9 @@ def train(
         else:
             given |= {"train": train_, "validation": validate}
             _teach_on(collection, embedding, run, recipe, plan, policy, given)
-    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+    if not first_process():
         return
-    metrics = _metrics(run)
+    metrics = read_document(run)
     weights = run / "selector.safetensors"
     emit(
         {"run": str(run), "weights": str(weights), "recipe": recipe, "metrics": metrics},
@@ -280,10 +280,3 @@ def _numbers(text: str, option: str, kind: type[int] | type[float]) -> tuple[flo
         raise UsageError(
             f"{option}: {text!r} is not a list of numbers with commas between"
         ) from None
-
-
-def _metrics(run: Path) -> dict[str, Any]:
-    import json
-
-    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    return metrics

@@ -1,7 +1,5 @@
 """`hilum train` and `hilum predict`: from all the labels of some patients to scores of others."""
 
-import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,6 +7,7 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.options import listed, read_settings
+from hilum.cli.runs import first_process, read_document, with_interval
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -136,7 +135,7 @@ def train(
         facts = _train_tabular(
             view, run, seen, names, (model or "logistic", uncertain, refit, seed)
         )
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes the first
+    if first_process():
         emit(facts, as_json=as_json, text=f"{run}: {_said(facts)}")
 
 
@@ -154,7 +153,7 @@ def _train_classifier(
         )  # fmt: skip
     for finding, text in made.notes.items():
         note(f"{finding}: {text}")
-    settings, metrics = (_read(run, name) for name in ("settings.json", "metrics.json"))
+    settings, metrics = (read_document(run, name) for name in ("settings.json", "metrics.json"))
     return {
         "run": str(run),
         "images": settings["images"],
@@ -182,7 +181,7 @@ def _train_tabular(
         made = run_training(view, run, recipe, progress)
     for finding, text in made.notes.items():
         note(f"{finding}: {text}")
-    metrics = _read(run, "metrics.json")
+    metrics = read_document(run)
     return {"run": str(run), "images": made.provenance["images"], **metrics}
 
 
@@ -246,16 +245,10 @@ def _number_or_name(text: str) -> str | float:
         return text
 
 
-def _read(run: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / name).read_text(encoding="utf-8"))
-    return found
-
-
 def _said(metrics: dict[str, Any]) -> str:
     if metrics["validation"] is None:
         return "no finding can be measured on validation patients"
     auroc = metrics["validation"]["mean"]["auroc"]
     if auroc["estimate"] is None:
         return "no finding can be measured on validation patients"
-    low, high = (f"{auroc[end]:.3f}" for end in ("low", "high"))
-    return f"mean AUROC on validation patients {auroc['estimate']:.3f} ({low} to {high})"
+    return f"mean AUROC on validation patients {with_interval(auroc)}"

@@ -1,6 +1,5 @@
 """`hilum pretrain`, `hilum embed` and `hilum convert`: encoders made, used and brought in."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,6 +7,7 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.options import read_settings
+from hilum.cli.runs import first_process, read_document
 
 pretrain_app = typer.Typer(
     help="Train an encoder without labels.", no_args_is_help=True, rich_markup_mode="rich"
@@ -73,9 +73,9 @@ def moco(
     note(f"{len(chosen)} images")
     with progress_bar("pretrain") as progress:
         encoder = hilum.pretrain(chosen, run, recipe, device=device, progress=progress, **changes)
-    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+    if not first_process():
         return
-    metrics = _read(run, "metrics.json")
+    metrics = read_document(run)
     found = {"run": str(run), "images": len(chosen), "fingerprint": encoder.fingerprint,
              "metrics": metrics}  # fmt: skip
     text = f"{run}: loss {metrics['loss']:.3f}, encoder {encoder.fingerprint[:12]}"
@@ -133,9 +133,9 @@ def report(
         pair = hilum.pretrain_reports(
             chosen, run, recipe, validation=judges, device=device, progress=progress, **changes
         )
-    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes
+    if not first_process():
         return
-    metrics, reports = _read(run, "metrics.json"), _read(run, "settings.json")["reports"]
+    metrics, reports = read_document(run), read_document(run, "settings.json")["reports"]
     if reports["left_out"]:
         note(f"{reports['left_out']} images left out: nothing to learn from in their reports")
     found = {"run": str(run), "fingerprint": pair.fingerprint, "reports": reports,
@@ -215,10 +215,3 @@ def convert(
 
     report = hilum.convert(checkpoint, out, layout, size=size, architecture=arch)
     emit(report.as_dict(), as_json=as_json, text=report.as_text())
-
-
-def _read(run: Path, name: str) -> dict[str, Any]:
-    import json
-
-    document: dict[str, Any] = json.loads((run / name).read_text(encoding="utf-8"))
-    return document
