@@ -32,6 +32,7 @@ PART: Final = 1 << 17
 ROWS_EACH: Final = 2048  # of a partition, on average, where the number is not given
 _SAMPLE: Final = 64  # vectors for each centre to be found with
 _BITS: Final = 5
+_DIVISOR: Final = 8  # of the length of a vector: Lance makes codes of no other
 _IDS: Final = "ids of images"  # a name that no embedding can have
 _AGAIN: Final = "make it again with: hilum index"
 
@@ -165,13 +166,19 @@ def build(
     Raises
     ------
     UsageError
-        If there are more partitions than vectors, or fewer than 1.
+        If there are more partitions than vectors, or fewer than 1, or vectors are of a length
+        that Lance makes no codes of.
     CollectionError
         If there is no such embedding, or another process writes to the collection.
     """
     with writer(uri):
         dataset = open_dataset(uri)
         column = vectors.find(dataset, name)
+        if column.info.dim % _DIVISOR:
+            raise UsageError(
+                f"an index is of vectors of a multiple of {_DIVISOR} numbers; {name!r} has vectors "
+                f"of {column.info.dim}, and every one is compared without an index"
+            )
         there = vectors.count(dataset, column, None)
         rows = int(dataset.count_rows())
         wanted = max(1, there // ROWS_EACH) if partitions is None else partitions

@@ -65,7 +65,7 @@ def labelled(collection: "Collection", embedding: str, findings: Sequence[str]) 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return Labelled(
         ids, vectors / np.maximum(lengths, np.float32(1e-12)), labels.values == 1,
-        tuple(owner or image for image, owner in zip(ids, labels.extra["patient_id"], strict=True)),
+        tuple(map(str, labels.extra["patient_id"])),  # every image has a patient
     )  # fmt: skip
 
 

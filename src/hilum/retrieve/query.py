@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hilum.errors import UsageError
 from hilum.retrieve.cases import Cases, Vectors, among
-from hilum.retrieve.searching import Aside, Index, answer, check_there, unit
+from hilum.retrieve.searching import Aside, Index, answer, unit
 from hilum.zeroshot.sentences import encode_sentences, pair_from
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ def _of_text(
     if encoder is None:
         raise UsageError("a text needs the pair of encoders that made the vectors; name it")
     pair = pair_from(encoder, device)  # type: ignore[arg-type] # which refuses one of images alone
-    check_there(view, embedding)
     check_same_space(view, embedding, pair)
     found: Vectors = encode_sentences(pair, [text])[0]
     return found
@@ -128,7 +127,6 @@ def _of_file(
         raise UsageError("the collection has no pixels: how large a file is to be is unknown")
     if isinstance(encoder, str | Path):
         encoder = load_encoder(encoder, engine=choose_engine(device))
-    check_there(view, embedding)
     check_same_space(view, embedding, encoder)
     made = view.settings  # the file becomes what it would be in the collection
     resize, channels = cast(Resize, made.resize), cast(Channels, made.channels)
@@ -147,7 +145,7 @@ def _row_of(collection: "Collection", image: str) -> "Collection | None":
 def _aside(image: "Collection", *, same_patient: bool) -> Aside:
     """Return what may not be found for an image of the collection."""
     facts = image.table(["image_id", "patient_id"]).row(0, named=True)
-    name = "image_id" if same_patient or facts["patient_id"] is None else "patient_id"
+    name = "image_id" if same_patient else "patient_id"
     return Aside(name, facts[name])
 
 

@@ -49,7 +49,7 @@ class Aside:
     def without(self, view: "Collection") -> "Collection":
         """Return the images of a view that may be found; UsageError if there are none."""
         quoted = self.value.replace("'", "''")
-        left = view.where(f"{self.column} IS NULL OR {self.column} <> '{quoted}'")
+        left = view.where(f"{self.column} <> '{quoted}'")
         if not len(left):
             raise UsageError(
                 "no image is left to be found once the query "
