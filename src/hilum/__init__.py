@@ -6,7 +6,7 @@ The door. Everything a newcomer needs is here; nothing heavy is imported before 
 
     collection = hilum.ingest("nih/", "chest.lance", layout="nih", size=320).collection
     encoder = hilum.pretrain(collection.where("split = 'train'"), "run", recipe="moco-small")
-    hilum.embed(collection, encoder, name="moco")
+    collection = hilum.embed(collection, encoder, name="moco")
     scores = hilum.classify(collection, "moco", labels="labels.csv")
     result = hilum.evaluate(scores, collection.labels("test"), by="patient_id")
 

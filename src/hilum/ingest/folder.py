@@ -86,7 +86,7 @@ def ingest(
         Put before image, patient and study ids, for a second source that uses the same ones.
     fractions, seed
         How patients are drawn into train, val and test where the source does not say
-        (`hilum.splits.assign`); 0.8, 0.1, 0.1 and 0 for a new collection.
+        (`hilum.collection.splits.assign`); 0.8, 0.1, 0.1 and 0 for a new collection.
     workers
         Processes that decode; one for each processor if None.
     engine
