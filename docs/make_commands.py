@@ -12,7 +12,8 @@ HEAD = """# Commands
 
 Every command prints data on standard output and talk on standard error. Exit codes: 0 done;
 1 an input is bad, and one sentence says which; 2 the command was misused; 3 done, but some files
-are in quarantine. This page is written by `make docs` from the commands' own help.
+are in quarantine; 130 interrupted (Ctrl-C). This page is written by `make docs` from the commands'
+own help.
 """
 
 
