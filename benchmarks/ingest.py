@@ -3,7 +3,8 @@
 Theirs: one process; OpenCV reads colour, to RGB, PIL resizes by LANCZOS (truncated sizes), pastes
 onto a black grey canvas of 320 × 320, float32 into HDF5. Ours: `hilum.ingest` from the folder to
 the compacted collection, labels and all, with `--workers` processes. Both are run in turn, several
-times; the ratio is that of the medians. Then single images are read at random from both.
+times; the ratio is that of the medians. Then batches of images are read at random from both, which
+keeps one core busy.
 
     python benchmarks/ingest.py --images 1000 --workers 2
 """
