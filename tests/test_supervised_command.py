@@ -65,19 +65,37 @@ def test_images_are_looked_at_where_there_are_any(collection: Collection, tmp_pa
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["inputs"] == ["image"]
 
 
+def test_settings_are_kept_where_their_options_are_not_given(
+    collection: Collection, tmp_path: Path
+) -> None:
+    command = ["train", collection.uri, str(tmp_path / "run"), *TINY, "--set",
+               "uncertain=positive", "--set", "seed=7"]  # fmt: skip
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    asked = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert (asked["uncertain"], asked["train"]["seed"]) == ("positive", 7)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["--model", "boosted", "--refit"], 2, "--model, --refit: only for a model without the im"),
         (["--inputs", "history", "--loss", "bce", "--set", "size=9"], 2,
-         "--loss, --size: only for a model with the image (see --inputs)"),
+         "--loss, --set: only for a model with the image (see --inputs)"),
+        (["--inputs", "history", "--backbone", "resnet18"], 2, "--backbone: only for a model with"),
+        (["--uncertain", "0.5", "--set", "uncertain=positive"], 2,
+         "--uncertain says 0.5 and --set uncertain says 'positive': give one"),
+        (["--seed", "0", "--set", "seed=1"], 2, "--seed says 0 and --set seed says 1: give one"),
+        (["--backbone", "resnet18", "--set", "architecture=vgg11"], 2,
+         "--backbone says 'resnet18' and --set architecture says 'vgg11': give one"),
         (["--inputs", "history", "--uncertain", "0.5"], 2,
          "without the image an uncertain label counts as ignore, positive or negative; got '0.5'"),
         (["--findings", "Hernia"], 2, "Hernia is present in all of the 1 training images, so it"),
         (["--recipe", "best"], 2, "'best' is not a recipe; choose from nih-study, modern, m"),
         (["--loss", "hinge"], 2, "'hinge' is not a loss; choose from study, bce"),
     ],
-    ids=["tabular", "image", "uncertain", "one class", "recipe", "loss"],
+    ids=["tabular", "image", "backbone", "two policies", "two seeds", "two backbones",
+         "uncertain", "one class", "recipe", "loss"],
 )  # fmt: skip
 def test_misuse_is_one_sentence(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

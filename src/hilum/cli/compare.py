@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import input_sets, listed, option, read_settings, whole_numbers
+from hilum.cli.options import input_sets, listed, option, recipe_changes, whole_numbers
 
 _VARIES = "What varies (every combination is trained)"
 _SHARED = "What all share"
@@ -91,8 +91,7 @@ def compare(
     if wanted := input_sets(inputs):
         vary["inputs"] = wanted
     given = {"epochs": epochs, "steps": steps, "size": size, "findings": listed(findings) or None}
-    changes = {key: value for key, value in given.items() if value is not None}
-    changes |= read_settings(set_ or [])
+    changes = recipe_changes(given, set_)
     shared: dict[str, Any] = {
         "recipe": recipe,
         "changes": changes,

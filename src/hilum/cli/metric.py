@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import listed, read_settings
+from hilum.cli.options import listed, recipe_changes
 from hilum.cli.runs import first_process, read_document, with_interval
 
 Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
@@ -83,11 +83,10 @@ def metric(
     import hilum
 
     given = {
-        "init": init, "architecture": backbone, "size": size, "projection": projection,
+        "init": init, "--backbone architecture": backbone, "size": size, "projection": projection,
         "loss": loss, "kinds": kinds, "each": each, "steps": steps, "lr": lr, "seed": seed,
     }  # fmt: skip
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    changes |= read_settings(set_ or [])
+    changes = recipe_changes(given, set_)
     whole = hilum.open(collection)
     names = listed(findings)
     with progress_bar("metric") as progress:

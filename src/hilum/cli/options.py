@@ -1,9 +1,12 @@
 """How options are written: in panels, as lists, as numbers, as settings of a recipe."""
 
 import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import typer
+
+from hilum.errors import UsageError
 
 
 def option(panel: str, text: str, *names: str, shown: str | None = None) -> Any:
@@ -51,3 +54,60 @@ def read_settings(pairs: list[str]) -> dict[str, Any]:
             value = text
         found[name] = tuple(value) if isinstance(value, list) else value
     return found
+
+
+def recipe_changes(options: Mapping[str, Any], pairs: list[str] | None) -> dict[str, Any]:
+    """Return the fields of a recipe that were given, by options of their own or by --set.
+
+    Parameters
+    ----------
+    options
+        By field; None is not given. ``"--backbone architecture"`` is a field whose option has
+        another name.
+    pairs
+        As `read_settings` takes them.
+
+    Raises
+    ------
+    UsageError
+        If both ways say something else of one field.
+
+    >>> recipe_changes({"lr": 0.1, "seed": None, "--arch architecture": "resnet18"}, ["batch=8"])
+    {'lr': 0.1, 'architecture': 'resnet18', 'batch': 8}
+    """
+    changes = read_settings(pairs or [])
+    own: dict[str, Any] = {}
+    for name, value in options.items():
+        option, _, field = name.rpartition(" ")
+        option = option or f"--{field}"
+        if value is None:
+            continue
+        if field in changes and changes[field] != value:
+            raise UsageError(
+                f"{option} says {value!r} and --set {field} says {changes[field]!r}: give one"
+            )
+        own[field] = value
+    return own | changes
+
+
+def refuse_options(context: typer.Context, names: Collection[str], reason: str) -> None:
+    """Raise UsageError if an option was given that does nothing with what was asked for.
+
+    Parameters
+    ----------
+    context
+        Of the command.
+    names
+        The parameters that do nothing, as the command's function calls them.
+    reason
+        The end of the sentence, after the options' names.
+    """
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in names
+        and (source := context.get_parameter_source(option.name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)}: {reason}")

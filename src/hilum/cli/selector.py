@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import listed, read_settings
+from hilum.cli.options import listed, recipe_changes
 from hilum.cli.runs import first_process, read_document
 from hilum.cli.train import Device, Json
 from hilum.errors import UsageError
@@ -119,9 +119,8 @@ def train(
     plan = TaskPlan(
         pool, query, prevalence, negatives, findings=listed(findings), held_out=listed(held_out)
     )
-    given: dict[str, Any] = {"steps": steps, "seed": seed, "beside": listed(beside) or None}
-    given = {name: value for name, value in given.items() if value is not None}
-    given |= read_settings(set_ or [])
+    fields = {"steps": steps, "seed": seed, "beside": listed(beside) or None}
+    given = recipe_changes(fields, set_)
     with progress_bar("selector") as progress:
         given |= {"device": device, "progress": progress}
         if layout == "medselect":

@@ -1,12 +1,12 @@
 """`hilum train` and `hilum predict`: from all the labels of some patients to scores of others."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import listed, read_settings
+from hilum.cli.options import listed, recipe_changes, refuse_options
 from hilum.cli.runs import first_process, read_document, with_interval
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ Inputs = Annotated[
 Findings = Annotated[str, typer.Option(help="What to learn, separated by commas; all by default.")]
 Where = Annotated[str, typer.Option(help="Which images, as SQL; '' takes all.")]
 Uncertain = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--uncertain",
         "--policy",
         help="What uncertain labels count as: ignore, positive, negative, or with the image a "
         "number from 0 to 1.",
+        show_default="ignore",
     ),
 ]
 Recipe = Annotated[
@@ -71,8 +72,13 @@ Refit = Annotated[
         "--refit", help="Without it: fit again on train and val together, once all is chosen."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+# What says nothing of the other kind of model, as the function below calls it.
+_OF_IMAGES: Final = ("recipe", "backbone", "init", "pooling", "loss", "epochs", "batch", "set_")
+_OF_TABLES: Final = ("model", "refit")
 
 
 def register(app: typer.Typer) -> None:
@@ -82,6 +88,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     collection: Uri,
     run: Run,
     inputs: Inputs = "",
@@ -90,7 +97,7 @@ def train(
     init: Init = None,
     pooling: Pooling = None,
     loss: Loss = None,
-    uncertain: Uncertain = "ignore",
+    uncertain: Uncertain = None,
     findings: Findings = "",
     where: Where = "",
     epochs: Epochs = None,
@@ -99,7 +106,7 @@ def train(
     device: Device = "auto",
     model: Model = None,
     refit: Refit = False,
-    seed: Seed = 0,
+    seed: Seed = None,
     as_json: Json = False,
 ) -> None:
     """Train on the labels of the split train, and choose on the split val.
@@ -120,20 +127,19 @@ def train(
     view = whole.where(where) if where else whole
     seen = listed(inputs) or (("image",) if view.size else ("demographics", "history"))
     names = tuple(listed(findings)) or None
-    with_image = {
-        "recipe": recipe, "architecture": backbone, "init": init, "pooling": pooling, "loss": loss,
-        "epochs": epochs, "batch": batch, **read_settings(set_ or []),
-    }  # fmt: skip
-    changes = {key: value for key, value in with_image.items() if value is not None}
     if "image" in seen:
-        _refuse({"--model": model, "--refit": refit}, "without the image")
-        changes |= {"seed": seed} if seed else {}
-        changes["uncertain"] = _number_or_name(uncertain)
+        refuse_options(context, _OF_TABLES, "only for a model without the image (see --inputs)")
+        fields = {
+            "recipe": recipe, "--backbone architecture": backbone, "init": init,
+            "pooling": pooling, "loss": loss, "epochs": epochs, "batch": batch, "seed": seed,
+            "uncertain": None if uncertain is None else _number_or_name(uncertain),
+        }  # fmt: skip
+        changes = recipe_changes(fields, set_)
         facts = _train_classifier(view, run, seen, names, device, changes)
     else:
-        _refuse({"--" + key: value for key, value in changes.items()}, "with the image")
+        refuse_options(context, _OF_IMAGES, "only for a model with the image (see --inputs)")
         facts = _train_tabular(
-            view, run, seen, names, (model or "logistic", uncertain, refit, seed)
+            view, run, seen, names, (model or "logistic", uncertain or "ignore", refit, seed or 0)
         )
     if first_process():
         emit(facts, as_json=as_json, text=f"{run}: {_said(facts)}")
@@ -227,15 +233,6 @@ def predict(
         "notes": dict(scores.notes),
     }
     emit(facts, as_json=as_json, text=f"{out}: {len(scores)} images")
-
-
-def _refuse(options: dict[str, Any], where: str) -> None:
-    """Raise UsageError if an option of the other kind of model was given."""
-    from hilum.errors import UsageError
-
-    given = [name.replace("_", "-") for name, value in options.items() if value]
-    if given:
-        raise UsageError(f"{', '.join(given)}: only for a model {where} (see --inputs)")
 
 
 def _number_or_name(text: str) -> str | float:

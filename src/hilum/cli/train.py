@@ -1,12 +1,12 @@
 """`hilum pretrain`, `hilum embed` and `hilum convert`: encoders made, used and brought in."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import read_settings
+from hilum.cli.options import recipe_changes
 from hilum.cli.runs import first_process, read_document
 
 pretrain_app = typer.Typer(
@@ -61,12 +61,11 @@ def moco(
     import hilum
 
     given = {
-        "steps": steps, "epochs": epochs, "batch": batch, "size": size, "architecture": arch,
+        "steps": steps, "epochs": epochs, "batch": batch, "size": size, "--arch architecture": arch,
         "lr": lr, "queue": queue, "temperature": temperature, "init": init, "seed": seed,
         "precision": precision,
     }  # fmt: skip
-    changes = {key: value for key, value in given.items() if value is not None}
-    changes |= read_settings(set_ or [])
+    changes = recipe_changes(given, set_)
     chosen = hilum.open(collection)
     if where:
         chosen = chosen.where(where)
@@ -123,8 +122,7 @@ def report(
     import hilum
 
     given = {"validate": validate, "init": init, "steps": steps, "epochs": epochs, "batch": batch}
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    changes |= read_settings(set_ or [])
+    changes = recipe_changes(given, set_)
     every = hilum.open(collection)
     chosen = every.where(where) if where else every
     judges = None if changes.get("validate") == "none" else every.where(validation)
