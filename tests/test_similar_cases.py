@@ -25,6 +25,7 @@ from hilum.explain.pair_scores import as_findings, score_pairs
 from hilum.explain.similarity import SIMILARITY, compared, explain_similar
 from hilum.images import Geometry
 from hilum.ingest import ingest
+from hilum.retrieve import retrieve
 from small_source import small_source
 
 SIDE = 32
@@ -342,6 +343,28 @@ def test_the_nearest_are_explained(
     assert code == 0
     assert "rank  cosine  insertion  deletion" in out
     assert len(list((tmp_path / "pictures").iterdir())) == 2
+
+
+def test_the_query_may_lie_outside_the_images_looked_at(
+    collection: Collection, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = "image_id > 'i0009'"
+    asked = ["--query", "i0006", "--where", others, "--method", "simcam", "--json"]
+    code, out, _ = run(
+        capsys, *command(folder, tmp_path, *asked, "--embedding", "own", "-k", 2), "--fidelity",
+        "--steps", 2,
+    )  # fmt: skip
+    found = retrieve(collection, "own", like="i0006", where=others, k=2)
+    assert code == 0
+    assert tuple(one["image_id"] for one in json.loads(out)["cases"]) == found.ids
+    code, out, _ = run(capsys, *command(folder, tmp_path, "i0011", *asked))
+    assert (code, json.loads(out)["query"]) == (0, "i0006")
+    code, _, error = run(capsys, *command(folder, tmp_path, "i0005", *asked))
+    assert (code, "has no image 'i0005'" in error) == (1, True)
+    code, _, error = run(
+        capsys, *command(folder, tmp_path, "i0011", "--query", "i0006", "--where", "colour = 1")
+    )
+    assert (code, "cannot filter by 'colour = 1': " in error) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -137,20 +137,20 @@ def explain(
     from hilum.collection import open_collection
 
     opened = open_collection(collection)
-    view = opened if where is None else opened.where(where)
     counting = {"tolerance": tolerance, "bootstrap": bootstrap, "level": level, "seed": seed}
     if query is not None:
         if findings or prompts is not None or score:
             raise UsageError("--finding, --prompts and --score are not for --query; see --fidelity")
         asked = Asked(
-            query, images, k, embedding, method or "sbsm", layer, read_settings(settings or []),
-            fidelity, steps, x_mir_json, masks, counting, pictures, batch, device,
+            query, where, images, k, embedding, method or "sbsm", layer,
+            read_settings(settings or []), fidelity, steps, x_mir_json, masks, counting, pictures, batch, device,
         )  # fmt: skip
-        similar(view, model, out, asked, as_json=as_json)
+        similar(opened, model, out, asked, as_json=as_json)
         return
     _refuse_pairs(embedding=embedding, fidelity=fidelity, x_mir_json=x_mir_json, set=settings)
     if masks is not None and not score:
         raise UsageError("--masks is what --score scores against: give both")
+    view = opened if where is None else opened.where(where)
     maps, marked = _map(
         view, model, images or None, (score, masks), findings=findings or None,
         method=method or "grad-cam", layer=layer, prompts=prompts, batch_size=batch, device=device,

@@ -19,6 +19,7 @@ class Asked:
     """What is asked of a query and its cases; see `hilum explain --help`."""
 
     query: str
+    where: str | None
     retrieved: list[str] | None
     k: int
     embedding: str | None
@@ -35,8 +36,10 @@ class Asked:
     device: str
 
 
-def similar(view: "Collection", model: str, out: Path, asked: Asked, *, as_json: bool) -> None:
-    """Map, score, draw and print."""
+def similar(
+    collection: "Collection", model: str, out: Path, asked: Asked, *, as_json: bool
+) -> None:
+    """Map, score, draw and print; the query may lie outside the images looked at."""
     from hilum.appraisal.heat_maps import Showing
     from hilum.appraisal.similar_cases import write_pairs
     from hilum.encoders import load_encoder
@@ -44,8 +47,9 @@ def similar(view: "Collection", model: str, out: Path, asked: Asked, *, as_json:
     from hilum.explain.similarity import compared, explain_similar
 
     _check(asked)
+    view = _with_query(collection, asked)
     encoder = load_encoder(model, engine=choose_engine(asked.device))
-    images = asked.retrieved or _nearest(view, asked)
+    images = asked.retrieved or _nearest(collection, asked)
     network = compared(encoder, asked.layer, batch_size=asked.batch)
     with progress_bar("explain"):
         if asked.embedding is not None:
@@ -88,11 +92,21 @@ def _check(asked: Asked) -> None:
         )
 
 
-def _nearest(view: "Collection", asked: Asked) -> list[str]:
+def _with_query(collection: "Collection", asked: Asked) -> "Collection":
+    """Return the images that --where keeps, and the query."""
+    if asked.where is None:
+        return collection
+    collection.where(asked.where)  # what is wrong with it is said of it alone
+    quoted = asked.query.replace("'", "''")
+    return collection.where(f"({asked.where}) OR image_id = '{quoted}'")
+
+
+def _nearest(collection: "Collection", asked: Asked) -> list[str]:
     from hilum.retrieve import retrieve
 
     assert asked.embedding is not None
-    return list(retrieve(view, asked.embedding, like=asked.query, k=asked.k).ids)
+    found = retrieve(collection, asked.embedding, like=asked.query, k=asked.k, where=asked.where)
+    return list(found.ids)
 
 
 def _marked(view: "Collection", asked: Asked, images: list[str]) -> "Regions | None":
