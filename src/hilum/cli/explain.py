@@ -143,7 +143,8 @@ def explain(
             raise UsageError("--finding, --prompts and --score are not for --query; see --fidelity")
         asked = Asked(
             query, where, images, k, embedding, method or "sbsm", layer,
-            read_settings(settings or []), fidelity, steps, x_mir_json, masks, counting, pictures, batch, device,
+            read_settings(settings or []), fidelity, steps, x_mir_json, masks, counting, pictures,
+            batch, device,
         )  # fmt: skip
         similar(opened, model, out, asked, as_json=as_json)
         return
