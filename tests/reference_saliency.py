@@ -48,12 +48,6 @@ def sbsm(
     return averaged(masks, rises)
 
 
-def self_similarity(module: nn.Module, image: Array, masks: list[Array]) -> Array:
-    whole = unit(module, image)
-    moved = [float(np.linalg.norm(whole - unit(module, image * mask))) for mask in masks]
-    return averaged(masks, moved)
-
-
 def blurred(image: Array, sigma: float) -> Array:
     """A Gaussian over (c, h, w) cut at four sigma, edges repeated: a loop over every tap."""
     reach = int(np.ceil(4 * sigma))

@@ -18,7 +18,8 @@ from hilum.collection import Collection
 from hilum.collection.vectors import EmbeddingInfo
 from hilum.errors import CollectionError, LeakError, UsageError
 from hilum.evaluate.draws import Draws
-from hilum.evaluate.outliers import false_alarms, outlier_measures
+from hilum.evaluate.outliers import outlier_measures, step_false_alarms
+from hilum.evaluate.ranking import rank
 from hilum.ingest import ingest
 from hilum.retrieve import evaluate_anomaly, evaluate_confounding, evaluate_neighbours
 from hilum.retrieve.anomaly import anomaly_scores, class_means
@@ -39,6 +40,11 @@ def slow_false_alarms(scores: NDArray[Any], truth: NDArray[Any], recall: float) 
         if called[truth == 1].mean() >= recall - 1e-12:
             return float(called[truth == 0].mean())
     raise AssertionError
+
+
+def false_alarms(scores: Any, truth: Any, recall: float = 0.95) -> float:
+    steps = rank(scores, truth).weigh(np.ones((len(scores), 1)))
+    return float(step_false_alarms(steps, recall)[0])
 
 
 def test_false_alarms_worked_by_hand() -> None:
@@ -99,7 +105,7 @@ def test_measures_are_scikit_learns_and_resample_patients() -> None:
 
 def test_a_recall_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="a recall is above 0 and at most 1; got 0"):
-        false_alarms([1.0, 0.0], [1, 0], 0)
+        outlier_measures([1.0, 0.0], [1, 0], [0, 1], Draws(2, 10, 0), 0.9, recall=0)
 
 
 # ------------------------------------------------------------------ scores

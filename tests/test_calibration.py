@@ -17,14 +17,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV, calibration_curve
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 import reference_calibration as reference
 from hilum.errors import TableError, UsageError
 from hilum.evaluate.calibration import (
     Probabilities,
-    calibration_line,
     equal_count,
     equal_width,
     reliability,
@@ -247,42 +245,7 @@ def test_a_curve_that_cannot_be_drawn_is_refused() -> None:
         reliability([0.2, 0.5], [0, 1], spacing="log")
 
 
-# The calibration line
-
-
-def test_a_hand_worked_calibration_line() -> None:
-    # four in ten where the scores say 1/2, eight in ten where they say 2/3: log-odds 0 and ln 2
-    # have to become ln 2/3 and ln 4, so the slope is ln 6 / ln 2
-    scores, truth = [1 / 2] * 10 + [2 / 3] * 10, [1] * 4 + [0] * 6 + [1] * 8 + [0] * 2
-    line = calibration_line(scores, truth)
-    assert line.slope == pytest.approx(np.log(6) / np.log(2), rel=1e-4)
-    raised = expit(logit(scores) + line.intercept)
-    assert raised.mean() == pytest.approx(12 / 20, rel=1e-5)
-    even = calibration_line([0.5] * 4 + [0.25] * 4, [1, 1, 0, 0, 1, 0, 0, 0])
-    assert (even.intercept, even.slope) == pytest.approx((0, 1), abs=1e-4)
-
-
-@pytest.mark.parametrize(("shift", "sharp"), [(0.0, 1.0), (1.0, 1.0), (0.0, 2.0), (-0.5, 0.5)])
-def test_the_calibration_slope_agrees_with_scikit_learn(shift: float, sharp: float) -> None:
-    scores, truth, _ = simulated(2000, 6, shift, sharp)
-    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
-    model.fit(log_odds(scores)[:, None], truth)
-    line = calibration_line(scores, truth)
-    assert line.slope == pytest.approx(model.coef_[0, 0], rel=1e-5)
-    assert line.slope == pytest.approx(1 / sharp, rel=0.1)
-
-
-def test_a_line_that_the_images_do_not_give_is_undefined() -> None:
-    apart = calibration_line([0.1, 0.2, 0.5, 0.5, 0.9], [0, 0, 0, 1, 1])
-    assert np.isnan(apart.slope)
-    assert np.isfinite(apart.intercept)
-    backwards = calibration_line([0.9, 0.8, 0.1], [0, 0, 1])
-    assert np.isnan(backwards.slope)
-    assert np.isnan(calibration_line([0.3, 0.3], [0, 1]).slope)
-    one = calibration_line([0.1, 0.2], [1, 1])
-    assert np.isnan([one.intercept, one.slope]).all()
-    with pytest.raises(ValueError, match="the scores are not probabilities"):
-        calibration_line([0.1, 2.0], [0, 1])
+# Lines
 
 
 def test_a_hard_line_is_still_found() -> None:
@@ -306,9 +269,6 @@ def test_a_line_beyond_floats_is_refused_and_not_guessed(monkeypatch: pytest.Mon
     scores, labels = [0.1, 0.2, 0.3, 0.4], [0, 1, 0, 1]
     with pytest.raises(ValueError, match="too few scores differ, and by too little, for a line"):
         fit("platt", scores, labels)
-    line = calibration_line(scores, labels)
-    assert np.isnan(line.slope)
-    assert np.isfinite(line.intercept)
 
 
 # Maps fitted on validation images

@@ -18,7 +18,7 @@ from hilum.cli import app
 from hilum.collection import Collection, open_collection
 from hilum.collection.summary import summarise
 from hilum.decoding import pack, unpack
-from hilum.embed import embed, embed_pixels
+from hilum.embed import embed
 from hilum.encoders import random_encoder
 from hilum.encoders.classifier import corners
 from hilum.encoders.image import check_pixels, to_input
@@ -275,7 +275,6 @@ def test_an_encoder_of_grey_refuses_colour_in_one_sentence(colour: Collection) -
     for ask in (
         lambda: encoder.encode_images(colour.pixels()),
         lambda: embed(colour, encoder, "grey"),
-        lambda: embed_pixels(encoder, colour.pixels()),
     ):
         with pytest.raises(UsageError, match=said):
             ask()

@@ -23,7 +23,6 @@ from hilum.encoders import (
     EncoderSpec,
     HeadSettings,
     TextSpec,
-    random_classifier,
     random_encoder,
     random_pair,
     save_classifier,
@@ -50,6 +49,7 @@ from hilum.images import Geometry
 from hilum.ingest import ingest
 from hilum.plots.heatmaps import heat_map, outlined, outlines_of, overlay
 from small_source import small_source
+from untaught import random_classifier
 
 SIDE = 64
 FINDINGS = ("Edema", "Pleural Effusion")

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import reference_pairwise as reference
 from hilum.encoders import Encoder, random_encoder
 from hilum.encoders.device import choose_engine
 from hilum.errors import UsageError
 from hilum.explain.compared import Compared, Pixels
-from hilum.explain.feature_masks import feature_occlusion, part_of_query
+from hilum.explain.feature_masks import _inside, _weighted, feature_occlusion
 from hilum.explain.frames import Frame
 from hilum.explain.similarity_scorecam import similarity_score_cam
 from hilum.explain.tails import maps_at, units_of_changed
@@ -128,6 +129,13 @@ def test_tokens_keep_what_stands_before_them() -> None:
 
 
 # --------------------------------------------------------------------------- a part of the query
+
+
+def part_of_query(network: Compared, query: Pixels, mask: NDArray[np.bool_]) -> torch.Tensor:
+    image = network.prepare(query[None])
+    cells = maps_at(network, image)
+    inside = _inside(network, query, mask).to(cells)
+    return units_of_changed(network, image, _weighted(cells, inside[None]))
 
 
 def test_a_part_is_the_mean_of_its_cells() -> None:

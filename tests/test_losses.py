@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hilum.errors import TableError, UsageError
-from hilum.features import class_weights
 from hilum.tables import Table
 from hilum.training.losses import LOSSES, Loss, LossName, LossSettings
 from hilum.training.targets import averaged, majority, targets_of
@@ -139,10 +138,9 @@ def test_the_study_s_best_constant_is_one_half() -> None:
     assert costs[1] == min(costs)
 
 
-def test_the_weights_are_those_of_the_class_weights_room() -> None:
+def test_the_frequency_is_over_known_labels() -> None:
     values = np.array([[1, 0], [0, 1], [0, NAN], [0, 1.0]])
-    weights = class_weights(Table(tuple("abcd"), ("Edema", "Mass"), values))
-    np.testing.assert_allclose(frequency_of(torch.from_numpy(values)), weights.frequency)
+    np.testing.assert_allclose(frequency_of(torch.from_numpy(values)), [1 / 4, 2 / 3])
 
 
 def test_a_positive_label_weighs_no_more_than_the_limit() -> None:

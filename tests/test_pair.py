@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from hilum.embed import embed_pixels
 from hilum.encoders import (
     AnyEncoder,
     Encoder,
@@ -83,7 +82,6 @@ def test_a_vector_depends_neither_on_the_batch_nor_on_the_order(kind: str) -> No
     np.testing.assert_allclose(together, alone, atol=2e-6)
     order = np.array([3, 0, 4, 1, 2])
     np.testing.assert_allclose(encoder.encode_images(images[order]), together[order], atol=2e-6)
-    np.testing.assert_allclose(embed_pixels(encoder, images, batch_size=2), together, atol=2e-6)
 
 
 @pytest.mark.parametrize("kind", ENCODERS)

@@ -10,8 +10,9 @@ from hilum.errors import UsageError
 from hilum.evaluate import Measure, Metrics, compare, evaluate
 from hilum.evaluate.preparation import Prepared, prepare
 from hilum.evaluate.recalibration import fit_calibration
-from hilum.evaluate.rules import Choice, Rule, choose_threshold
+from hilum.evaluate.rules import Choice, Rule, choose
 from hilum.evaluate.thresholds import Thresholds, choose_thresholds, fixed_thresholds
+from hilum.evaluate.tuning import known
 from hilum.tables import Table
 from reference_panel import FINDINGS, case
 
@@ -53,7 +54,7 @@ def test_a_rule_is_applied_to_the_validation_table_and_reported_on_the_other(rul
     assert found.thresholds is not None
     assert (found.thresholds.rule, found.thresholds.optimistic) == (rule, None)
     for at, name in enumerate(FINDINGS):
-        choice = choose_threshold(own.values[:, at], labels.values[:, at], _parsed(rule))
+        choice = choose(known(own.values[:, at], labels.values[:, at]), _parsed(rule))
         assert choice.threshold is not None
         assert found.thresholds.of(name) == choice
         called = scores.values[:, at] >= choice.threshold

@@ -81,7 +81,6 @@ def test_a_strategy_says_what_it_does_and_where_it_is_from(name: str) -> None:
     assert isinstance(strategy, Strategy)
     assert strategy.about.endswith(".")
     assert strategy.source
-    assert strategy.scales
 
 
 @everyone

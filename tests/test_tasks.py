@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from hilum.collection import Collection, EmbeddingInfo
 from hilum.errors import CollectionError, LeakError, UsageError
 from hilum.ingest import ingest
+from hilum.select.labelled import labelled_vectors
 from hilum.select.task_plan import TaskPlan, split_findings
-from hilum.select.tasks import Task, TaskSource, refuse_shared_patients, task_source
+from hilum.select.tasks import Task, TaskSource, refuse_shared_patients
 from reference_tasks import FINDINGS, Hospital, chance_of_each_row, hospital
 from small_source import small_source
 
 SMALL = TaskPlan(pool=20, query=10)
+ALL = "split IS NOT NULL"
 
 
 def same(one: Task, other: Task) -> bool:
@@ -381,7 +383,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 def test_tasks_from_a_collection_are_those_of_its_arrays(collection: Collection) -> None:
     plan = TaskPlan(4, 2, findings=("Edema",), negatives="rest")
     view = collection.where("split <> 'test'")
-    source = task_source(view, "net", plan, 3, policy="positive")
+    source = labelled_vectors(view, "net", "split <> 'test'", "positive").tasks(plan, 3)
     labels = view.labels(policy="positive")
     by_hand = TaskSource.of(
         view.vectors("net")[1], labels.values, list(labels.extra["patient_id"]),  # type: ignore[arg-type]
@@ -389,21 +391,21 @@ def test_tasks_from_a_collection_are_those_of_its_arrays(collection: Collection)
     )  # fmt: skip
     assert all(same(source.draw(index), by_hand.draw(index)) for index in range(20))
     assert source.people == set(labels.extra["patient_id"])
-    refuse_shared_patients(source, task_source(collection.where("split = 'test'"), "net", plan))
+    refuse_shared_patients(source, labelled_vectors(collection, "net", "test").tasks(plan))
 
 
 def test_an_uncertain_label_counts_as_the_policy_says(collection: Collection) -> None:
     plan = TaskPlan(4, 2, findings=("Edema",), negatives="rest")
     edema = collection.labels(findings=["Edema"]).values[:, 0]
     for policy, values in (("ignore", {1}), ("positive", {1, -1})):
-        source = task_source(collection, "net", plan, policy=policy)  # type: ignore[arg-type]
+        source = labelled_vectors(collection, "net", ALL, policy).tasks(plan)  # type: ignore[arg-type]
         assert set(edema[list(rows_by_label(source)[1])]) == values
     with pytest.raises(UsageError, match="choose what an uncertain label counts as"):
-        task_source(collection, "net", plan, policy="keep")
+        labelled_vectors(collection, "net", ALL, "keep")
 
 
 def test_a_collection_names_its_faulty_image(collection: Collection) -> None:
     with pytest.raises(UsageError, match="1 of 48 vectors are zero, the first is that of 'i0005'"):
-        task_source(collection, "bad", TaskPlan(4, 2))
+        labelled_vectors(collection, "bad", ALL)
     with pytest.raises(CollectionError, match="other"):
-        task_source(collection, "other", TaskPlan(4, 2))
+        labelled_vectors(collection, "other", ALL)

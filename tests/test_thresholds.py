@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 import reference_calibration as reference
 from hilum.errors import TableError, UsageError
-from hilum.evaluate.rules import CRITERIA, RULES, Choice, Rule, choose_threshold, cuts, parse_rule
+from hilum.evaluate.rules import CRITERIA, RULES, Choice, Rule, choose, cuts, parse_rule
 from hilum.evaluate.thresholds import (
     Thresholds,
     choose_thresholds,
@@ -27,6 +28,10 @@ from hilum.tables import Table, align, read_table
 Floats = NDArray[np.float64]
 
 NAN = float("nan")
+
+
+def choose_threshold(scores: Any, truth: Any, rule: Rule) -> Choice:
+    return choose(known(np.asarray(scores, np.float64), np.asarray(truth, np.float64)), rule)
 
 
 @st.composite

@@ -53,7 +53,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Pool]:
         rows = np.setdiff1d(np.arange(len(pool)), pool.labelled)[:budget]
         return Picks(rows, np.zeros(budget), ("seen",) * budget)
 
-    strategy = Strategy(spy, "Spies.", "nowhere", needs_labels=False, scales=True)
+    strategy = Strategy(spy, "Spies.", "nowhere", needs_labels=False)
     monkeypatch.setitem(STRATEGIES, "spy", strategy)
     return pools
 

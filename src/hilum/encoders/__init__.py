@@ -1,11 +1,6 @@
 """Encoders: a network, its weights, and everything needed to feed it an image or a text."""
 
-from hilum.encoders.classifier import (
-    Classifier,
-    ClassifierModule,
-    ClassifierSpec,
-    random_classifier,
-)
+from hilum.encoders.classifier import Classifier, ClassifierModule, ClassifierSpec
 from hilum.encoders.classifier_file import load_classifier, save_classifier
 from hilum.encoders.conversion import Conversion
 from hilum.encoders.convert import convert
@@ -38,7 +33,6 @@ __all__ = [
     "load_encoder",
     "load_image",
     "load_pair",
-    "random_classifier",
     "random_encoder",
     "random_pair",
     "save_classifier",

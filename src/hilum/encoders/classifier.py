@@ -21,7 +21,6 @@ from hilum.encoders.image import (
     Encoder,
     EncoderSpec,
     Pooling,
-    build_module,
     check_pixels,
     to_input,
 )
@@ -322,14 +321,3 @@ def corners(pixels: Tensor) -> list[Tensor]:
     first, last = slice(0, less), slice(side - less, side)
     pairs = [(rows, columns) for rows in (first, last) for columns in (first, last)]
     return [pixels, *(pixels[:, rows, columns] for rows, columns in pairs)]
-
-
-def random_classifier(
-    spec: ClassifierSpec, *, seed: int = 0, engine: Engine | None = None
-) -> Classifier:
-    """Return a classifier of this spec that has learnt nothing."""
-    image = spec.image
-    backbone = build_module(
-        image.architecture, image.size, image.channels, seed=seed, pooling=image.pooling
-    )
-    return Classifier(spec, ClassifierModule(spec, backbone, seed=seed), engine)

@@ -14,12 +14,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.sparse import csr_array
-from scipy.special import expit
 
 from hilum.errors import UsageError
-from hilum.evaluate.logistic import fit_line, log_odds, overlap
 from hilum.evaluate.proportions import wilson
 from hilum.evaluate.ranking import Floats
 
@@ -245,61 +242,6 @@ class Probabilities:
         sums = {"brier": self.squares, "ece": self.gaps.T @ signs}
         total = np.full(self.n_units, self.images.sum())
         return {name: _ratio(sums[name] - value[name] * self.images, total) for name in sums}
-
-
-@dataclass(frozen=True)
-class CalibrationLine:
-    """How the log-odds of the scores relate to those of the truth.
-
-    Parameters
-    ----------
-    intercept
-        What has to be added to the log-odds so that the mean score is the prevalence: above 0 if
-        the scores are too low. NaN where one class is there only.
-    slope
-        Of the logistic regression of the truth on the log-odds: below 1 if the scores are too
-        extreme. NaN where a threshold separates the classes.
-    """
-
-    intercept: float
-    slope: float
-
-
-def calibration_line(scores: ArrayLike, truth: ArrayLike) -> CalibrationLine:
-    """Return Cox's calibration slope, and the intercept at a slope of 1.
-
-    0 and 1 for calibrated scores, without any bins (Cox, Biometrika 45:562-565, 1958; which of
-    his intercepts: Van Calster et al., BMC Medicine 17:230, 2019).
-
-    Parameters
-    ----------
-    scores, truth : (n_images,)
-        As in `reliability`.
-
-    Raises
-    ------
-    ValueError
-        If the arrays cannot be used, or the scores are not probabilities.
-    """
-    images = _known(scores, truth, None)
-    if reason := why_not_probabilities(images.scores):
-        raise ValueError(reason)
-    odds, labels = log_odds(images.scores), images.labels
-    if len(set(labels.tolist())) < 2:
-        return CalibrationLine(float("nan"), float("nan"))
-    # beyond these ends every image would be called positive, or none
-    ends = (-40 - odds.max(), 40 - odds.min())
-    intercept = brentq(lambda shift: float((expit(odds + shift) - labels).sum()), *ends)
-    return CalibrationLine(float(intercept), _slope(odds, labels))
-
-
-def _slope(odds: Floats, labels: Floats) -> float:
-    if not overlap(odds, labels):
-        return float("nan")
-    try:
-        return fit_line(odds, labels)[0]
-    except ValueError:  # the classes overlap by less than floats can tell from a threshold
-        return float("nan")
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,10 +129,6 @@ def _quantiles(estimate: float, replicates: Floats, at: tuple[float, float]) -> 
     return Measure(estimate, float(low), float(high), lost)
 
 
-CHEXZERO_LEAST: Final = 40
-"""Fewer resamples have no 2.5th percentile in CheXzero's convention."""
-
-
 def chexzero(estimate: float, replicates: Floats, level: float) -> Measure:
     """Put CheXzero's interval around an estimate, with the mean of the resamples.
 

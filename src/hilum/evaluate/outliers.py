@@ -46,35 +46,6 @@ def step_false_alarms(steps: Steps, recall: float) -> Floats:
     return out
 
 
-def false_alarms(scores: ArrayLike, truth: ArrayLike, recall: float = 0.95) -> float:
-    """Return the false positive rate at the highest threshold with at least this recall.
-
-    Parameters
-    ----------
-    scores : (n_images,)
-        Higher is more likely present.
-    truth : (n_images,)
-        1, 0, or NaN where unknown; those take no part.
-    recall
-        Above 0 and at most 1.
-
-    Returns
-    -------
-    A number from 0 to 1, or NaN where only one class is known.
-
-    Raises
-    ------
-    ValueError
-        If the recall is out of range, or as `hilum.evaluate.ranking.rank`.
-
-    >>> false_alarms([0.9, 0.8, 0.7, 0.6, 0.1], [1, 0, 1, 0, 0], recall=1)
-    0.3333333333333333
-    """
-    _check(recall)
-    steps = rank(scores, truth).weigh(np.ones((np.size(scores), 1)))
-    return float(step_false_alarms(steps, recall)[0])
-
-
 def name_of(recall: float) -> str:
     """Return what the false positive rate at a recall is called: ``fpr@95``."""
     return f"fpr@{100 * recall:g}"
@@ -89,7 +60,7 @@ def outlier_measures(
     Parameters
     ----------
     scores, truth : (n_images,)
-        As in `false_alarms`; both classes are there.
+        Higher is more likely present; 1, 0, or NaN where unknown. Both classes are there.
     patients : (n_images,)
         Whose, 0 ... `draws.n_units` - 1.
     draws

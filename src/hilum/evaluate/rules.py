@@ -13,12 +13,11 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from hilum.errors import UsageError
 from hilum.evaluate.decisions import Confusion, f1, mcc, sensitivity, specificity
 from hilum.evaluate.ranking import Floats
-from hilum.evaluate.tuning import Known, known
+from hilum.evaluate.tuning import Known
 
 TIE: Final = 1e-12
 """Criteria closer than this are equal: the same value by two routes differs in its last bits."""
@@ -209,32 +208,13 @@ class Choice:
     reason: str | None = None
 
 
-def choose_threshold(scores: ArrayLike, truth: ArrayLike, rule: Rule) -> Choice:
-    """Choose one finding's threshold.
-
-    Parameters
-    ----------
-    scores, truth : (n_images,)
-        Any finite numbers, higher for likelier; 1, 0, or NaN where unknown.
-    rule
-        ``mcc``, ``f1``, ``youden``: the best, of several the lowest threshold. ``sensitivity``:
-        the highest threshold with at least this sensitivity, which is the best specificity that
-        leaves it. ``specificity``: the lowest threshold with at least this specificity.
-
-    Raises
-    ------
-    ValueError
-        As in `hilum.evaluate.tuning.known`.
-
-    >>> choose_threshold([0.9, 0.6, 0.4, 0.1], [1, 1, 0, 0], Rule("mcc")).threshold
-    0.6
-    """
-    images = known(np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64))
-    return choose(images, rule)
-
-
 def choose(images: Known, rule: Rule) -> Choice:
-    """Choose as `choose_threshold` does, from images that were joined and checked before."""
+    """Choose one finding's threshold, from images that were joined and checked before.
+
+    ``mcc``, ``f1``, ``youden``: the best, of several the lowest threshold. ``sensitivity``: the
+    highest threshold with at least this sensitivity, which is the best specificity that leaves it.
+    ``specificity``: the lowest threshold with at least this specificity.
+    """
     if rule.name == "fixed":
         return Choice(rule.target)
     if images.reason is not None:

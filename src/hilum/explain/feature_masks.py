@@ -34,7 +34,8 @@ def feature_occlusion(
     query : (side, side[, 3]) uint8
     retrieved : (m, side, side[, 3]) uint8
     mask : (side, side) bool
-        Ask with this part of the query alone (`part_of_query`).
+        Ask with this part of the query alone: each cell counts by how much of it lies inside. Of a
+        network that averages its cells this is X-MIR's masked average of features.
 
     Returns
     -------
@@ -64,20 +65,6 @@ def feature_occlusion(
         as_maps(torch.stack(of_query).reshape(grid)),
         network.offset,
     )
-
-
-def part_of_query(network: Compared, query: Pixels, mask: Part) -> Tensor:
-    """Return the unit vector of a part of a query, (1, dim).
-
-    Each cell counts by how much of it lies in the mask. Of a network that averages its cells this
-    is X-MIR's masked average of features, projected and scaled as its vectors are.
-
-    Parameters, raises as `feature_occlusion`.
-    """
-    image = network.prepare(query[None])
-    cells = maps_at(network, image)
-    inside = _inside(network, query, mask).to(cells)
-    return units_of_changed(network, image, _weighted(cells, inside[None]))
 
 
 def _inside(network: Compared, query: Pixels, mask: Part | None) -> Tensor:

@@ -111,11 +111,6 @@ class Masked:
             )
         return farther(self.whole, self.vectors, queries)
 
-    def moved(self) -> NDArray[np.float64]:
-        """Return how far each window, hidden, takes the image from itself, (n,)."""
-        own: NDArray[np.float64] = self.farther(self.whole[None])[0]
-        return own
-
 
 def farther(whole: Vectors, vectors: Vectors, queries: Vectors) -> NDArray[np.float64]:
     """Return by how much an image's changes take it away from each query.

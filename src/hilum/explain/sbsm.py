@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from hilum.errors import UsageError
-from hilum.explain.cam import Maps
 from hilum.explain.coarse import interpolated
 from hilum.explain.compared import Compared, Pixels, SimilarMaps
 from hilum.explain.masked import X_MIR, Hidden, Masking, Vectors, farther, masked_vectors
@@ -98,36 +97,6 @@ def _estimated(
         windows, lambda rows: farther(whole, hidden.vectors(rows), vector)[0], forwards
     )
     return windows.spread(np.maximum(signed, 0))
-
-
-def self_similarity(
-    network: Compared,
-    images: Pixels,
-    *,
-    masking: Masking = X_MIR,
-    store: str | Path | None = None,
-) -> Maps:
-    """Return what makes each image what it is: how far a hidden window takes it from itself.
-
-    Parameters
-    ----------
-    images : (m, side, side[, 3]) uint8
-    network, masking, store
-        As in `sbsm`.
-
-    Returns
-    -------
-    (m, size, size)
-        In units of distance.
-
-    Raises
-    ------
-    UsageError
-        As `sbsm`.
-    """
-    found = [masked_vectors(network, pixels, masking, store=store) for pixels in images]
-    maps = [image.windows.spread(image.moved()) for image in found]
-    return np.stack(maps) if maps else np.empty((0, *network.shape[1:]), np.float32)
 
 
 def masked_query(query: Tensor, mask: NDArray[np.bool_], outside: Outside) -> Tensor:

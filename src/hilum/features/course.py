@@ -5,18 +5,12 @@ Which columns are here was chosen on the validation patients of ChestX-ray14
 positive one added nothing to these.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-from hilum.features.past import Past, read_past
-from hilum.features.table import Features
+from hilum.features.past import Past
 from hilum.features.visits import Floats, Rows, Visits
-from hilum.findings import Policy
-
-if TYPE_CHECKING:
-    from hilum.collection import Collection
 
 MEMORIES: Final = (0.5, 0.85, 1.0)
 """How much a visit counts beside the one after it; 1 is every visit alike."""
@@ -24,10 +18,8 @@ MEMORIES: Final = (0.5, 0.85, 1.0)
 _HEALTHY: Final = "No Finding"
 
 
-def course(
-    collection: "Collection", findings: Sequence[str] | None = None, policy: Policy = "ignore"
-) -> Features:
-    """Describe the course up to every image of a view; parameters and errors as in `history`.
+def course_columns(past: Past) -> dict[str, Floats]:
+    """Describe the course up to every visit.
 
     Returns
     -------
@@ -39,12 +31,6 @@ def course(
     findings`` over earlier visits; ``previous AP`` and ``AP rate``, the share of AP views then; NaN
     where unknown, with ``... known`` beside each.
     """
-    past = read_past(collection, findings, policy)
-    return past.to_images(course_columns(past), "course")
-
-
-def course_columns(past: Past) -> dict[str, Floats]:
-    """Return the columns of `course`, by visit."""
     visits = past.visits
     columns: dict[str, Floats] = {}
     for memory in MEMORIES:

@@ -4,34 +4,24 @@ Nothing here knows the present visit's labels or anything later: a column is mad
 `Visits.before` and `Visits.sum_before` give, which look back only.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from hilum.features.past import Past, read_past
-from hilum.features.table import Features
+from hilum.features.past import Past
 from hilum.features.visits import Floats, Visits
-from hilum.findings import Policy
-
-if TYPE_CHECKING:
-    from hilum.collection import Collection
 
 
-def history(
-    collection: "Collection", findings: Sequence[str] | None = None, policy: Policy = "ignore"
-) -> Features:
-    """Describe the past of every image of a view, in its order.
+def previous_columns(past: Past) -> dict[str, Floats]:
+    """Return, by visit, whether there is a previous one and its labels: a part of the history."""
+    visits = past.visits
+    columns = {"has history": (visits.rank > 0).astype(np.float64)}
+    for finding, label in zip(past.findings, visits.before(visits.labels).T, strict=True):
+        columns[f"previous {finding}"] = label
+        columns[f"previous {finding} known"] = _known(label)
+    return columns
 
-    It is the past within the patient, over all images of the collection, also those that the
-    view filters out, in the order of `visit`. The images of one visit share it.
 
-    Parameters
-    ----------
-    findings
-        Whose earlier labels are told, in any spelling; all if None.
-    policy
-        What an uncertain label counts as: ``"ignore"`` (unknown), ``"positive"``, ``"negative"``.
+def history_columns(past: Past) -> dict[str, Floats]:
+    """Describe the past of every visit, over all images of the patient in the collection.
 
     Returns
     -------
@@ -44,30 +34,7 @@ def history(
       ``earlier X known``, whether any tells.
 
     A label is unknown where nothing tells it: NaN, never 0.
-
-    Raises
-    ------
-    CollectionError
-        If there is no such finding.
-    UsageError
-        If there is no such policy.
     """
-    past = read_past(collection, findings, policy)
-    return past.to_images(history_columns(past), "history")
-
-
-def previous_columns(past: Past) -> dict[str, Floats]:
-    """Return, by visit, whether there is a previous one and its labels: a part of `history`."""
-    visits = past.visits
-    columns = {"has history": (visits.rank > 0).astype(np.float64)}
-    for finding, label in zip(past.findings, visits.before(visits.labels).T, strict=True):
-        columns[f"previous {finding}"] = label
-        columns[f"previous {finding} known"] = _known(label)
-    return columns
-
-
-def history_columns(past: Past) -> dict[str, Floats]:
-    """Return the columns of `history`, by visit."""
     visits = past.visits
     since = years_since_previous(visits)
     columns = {

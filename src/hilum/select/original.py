@@ -38,11 +38,6 @@ from hilum.select.tasks import Tasks, TaskSource
 from hilum.training.schedule import TrainSettings
 from hilum.training.task import Task
 
-HELD_OUT: Final = ("Atelectasis", "Edema")
-SEEN: Final = (
-    *("Consolidation", "Lung Opacity", "Pleural Effusion", "Pneumothorax"),
-    *("Enlarged Cardiomediastinum", "Cardiomegaly"),
-)
 TRAINING: Final = TrainSettings(
     epochs=5, batch=64, lr=1e-4, schedule="step", milestones=(0.4,), optimiser="adam",
     weight_decay=0.0, precision="fp32", evaluate_every=30,

@@ -161,15 +161,12 @@ class Strategy:
         The paper that it is from.
     needs_labels
         Whether it learns from labels, and so cannot choose the first round.
-    scales
-        Whether it takes a million images within 2 GB beside the vectors.
     """
 
     pick: Callable[[Pool, int, Settings, np.random.Generator], Picks]
     about: str
     source: str
     needs_labels: bool
-    scales: bool
 
 
 def blocks(n_rows: int, row_bytes: int, megabytes: int = 4) -> Iterator[slice]:

@@ -22,7 +22,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         about="At random, without replacement.",
         source="the baseline of all",
         needs_labels=False,
-        scales=True,
     ),
     "k-medoids": Strategy(
         k_medoids,
@@ -32,7 +31,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         source="Smit et al., arXiv:2103.14339 (their clustering baseline); Kaufman and Rousseeuw, "
         "Finding Groups in Data, Wiley 1990, chapter 3",
         needs_labels=False,
-        scales=True,
     ),
     "k-means": Strategy(
         k_means,
@@ -40,7 +38,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         f"on all images, or on a random {FIT_ROWS:,} of more.",
         source="Lloyd, IEEE Trans. Inf. Theory 28:129, 1982; Arthur and Vassilvitskii, SODA 2007",
         needs_labels=False,
-        scales=True,
     ),
     "k-center": Strategy(
         k_center,
@@ -49,7 +46,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         source="Gonzalez, Theor. Comput. Sci. 38:293, 1985; Sener and Savarese, ICLR 2018, "
         "arXiv:1708.00489 (greedy core-set)",
         needs_labels=False,
-        scales=True,
     ),
     "typiclust": Strategy(
         typiclust,
@@ -57,7 +53,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         f"In clusters of more than {CANDIDATES:,} images, of a random sample of so many.",
         source="Hacohen, Dekel and Weinshall, ICML 2022, arXiv:2202.02794",
         needs_labels=False,
-        scales=True,
     ),
     "probcover": Strategy(
         prob_cover,
@@ -66,7 +61,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         "sample of so many is covered and chosen from.",
         source="Yehuda, Dekel, Hacohen and Weinshall, NeurIPS 2022, arXiv:2205.11320",
         needs_labels=False,
-        scales=True,
     ),
     "entropy": Strategy(
         entropy,
@@ -74,7 +68,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         "may be alike.",
         source="Settles, Active Learning Literature Survey, Univ. of Wisconsin 2009, section 3.1",
         needs_labels=True,
-        scales=True,
     ),
     "margin": Strategy(
         margin,
@@ -82,7 +75,6 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         "be alike.",
         source="Settles, Active Learning Literature Survey, Univ. of Wisconsin 2009, section 3.1",
         needs_labels=True,
-        scales=True,
     ),
     "badge": Strategy(
         badge,
@@ -90,6 +82,5 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         "directions.",
         source="Ash et al., ICLR 2020, arXiv:1906.03671",
         needs_labels=True,
-        scales=True,
     ),
 }

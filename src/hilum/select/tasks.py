@@ -27,13 +27,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hilum.errors import LeakError, UsageError
-from hilum.findings import Policy
 from hilum.select.candidates import Candidates, candidates_of, frequent_enough
 from hilum.select.pool import Rows, refuse_unusable
 from hilum.select.task_plan import TaskPlan, asked_findings
 
 if TYPE_CHECKING:
-    from hilum.collection import Collection
+    pass
 
 Labels = NDArray[np.uint8]
 
@@ -84,7 +83,7 @@ class Tasks:
 
 @dataclass(frozen=True, eq=False)
 class TaskSource:
-    """Where tasks come from. Use `TaskSource.of` or `task_source`.
+    """Where tasks come from. Use `TaskSource.of`.
 
     Parameters
     ----------
@@ -217,44 +216,6 @@ class TaskSource:
             np.stack([task.query for task in drawn]),
             np.stack([task.query_labels for task in drawn]),
         )
-
-
-def task_source(
-    collection: "Collection",
-    embedding: str,
-    plan: TaskPlan | None = None,
-    seed: int = 0,
-    policy: Policy = "ignore",
-) -> TaskSource:
-    """Prepare tasks from a view of a collection, usually one split of it.
-
-    Parameters
-    ----------
-    collection
-        Such as ``hilum.open(uri).where("split = 'train'")``; its vectors are read once.
-    embedding
-        Its name.
-    plan, seed
-        As in `TaskSource.of`.
-    policy
-        What an uncertain label counts as: ``"ignore"``, ``"positive"`` or ``"negative"``.
-
-    Raises
-    ------
-    CollectionError
-        If there is no such embedding, or images of the view have no vector.
-    UsageError
-        As in `TaskSource.of`, or if the policy decides nothing.
-    """
-    if policy == "keep":
-        raise UsageError("choose what an uncertain label counts as: ignore, positive or negative")
-    ids, vectors = collection.vectors(embedding)
-    table = collection.labels(policy=policy)
-    assert table.ids == ids  # both in row order
-    refuse_unusable(vectors, ids)
-    patients = np.array(table.extra["patient_id"], dtype=np.str_)
-    places = collection.table(["source"])["source"].to_numpy()
-    return TaskSource.of(vectors, table.values, patients, table.findings, plan, seed, places)
 
 
 def refuse_shared_patients(*sources: TaskSource) -> None:

@@ -62,7 +62,6 @@ def selector_strategy(path: str | Path, encoder: str = "") -> Strategy:
         ),
         source="Smit et al., MIDL 2021 (arXiv:2103.14339), with another network and law of choice",
         needs_labels=False,
-        scales=True,
     )
 
 

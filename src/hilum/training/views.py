@@ -137,11 +137,6 @@ def draw(rng: np.random.Generator, n: int, settings: ViewSettings) -> View:
     )
 
 
-def identity(n: int) -> View:
-    """Return the view that changes nothing."""
-    return draw(np.random.default_rng(0), n, ViewSettings())
-
-
 def apply(pixels: Tensor, view: View, size: int) -> Tensor:
     """Make one view of each image.
 
