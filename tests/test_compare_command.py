@@ -66,7 +66,7 @@ def test_the_command_trains_ways_as_hilum_train_does_and_tells_of_them(
         architecture="test_resnet", epochs=1.0, size=32, findings=("Edema", "Mass"), seed=3, **TINY,
     )  # fmt: skip
     expected = predict(collection.where("split = 'test'"), again, device="cpu")
-    arm = run / "arms" / "image+demographics" / "seed-3"
+    (arm,) = (run / "arms").glob("*-image+demographics-*/seed-3")
     scores = read_table(arm / "test.csv.gz", findings=expected.findings)
     np.testing.assert_array_equal(scores.values, expected.values)
 

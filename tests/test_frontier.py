@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,10 +37,12 @@ from hilum.frontier import (
 )
 from hilum.frontier import draw_frontier as draw
 from hilum.frontier import few as few_module
+from hilum.frontier import goal as goal_module
 from hilum.frontier import measured as measured_module
 from hilum.frontier.kept import Kept
 from hilum.frontier.material import gather, truth_of
-from hilum.frontier.others import said
+from hilum.frontier.others import Work, said
+from hilum.frontier.tracks import Track
 from hilum.predictors import METHODS
 from hilum.select import STRATEGIES
 from hilum.select.pool import Pool, Settings
@@ -277,9 +280,8 @@ def test_a_network_taught_few_labels_stands_at_their_number(
 ) -> None:
     few = replace(FEW, strategies=("random",), controls=(), repeats=1, fine_tuned=(8,),
                   fine_tune_steps=2)  # fmt: skip
-    changes = {name: value for name, value in TINY.items() if name not in ("epochs", "batch")}
     none: dict[str, Any] = {"pairs": (), "full": (), "floors": (), "reports": False}
-    others = replace(design.others, **none, changes=changes)
+    others = replace(design.others, **none)
     found = draw(collection, tmp_path, replace(design, few=few, others=others), device="cpu")
     (line,) = found.of("tuned")
     assert [point.labels for point in line.points] == [8]
@@ -287,6 +289,81 @@ def test_a_network_taught_few_labels_stands_at_their_number(
     run = next((tmp_path / "networks").iterdir())
     settings = json.loads((run / "settings.json").read_text())
     assert settings["train"]["steps"] == 2
+
+
+def alone(design: Design, **others: Any) -> Design:
+    """Ask for random images and for some of what stands beside."""
+    few = replace(FEW, strategies=("random",), controls=(), repeats=1)
+    none: dict[str, Any] = {"pairs": (), "full": (), "floors": (), "reports": False}
+    return replace(design, few=few, others=replace(design.others, **none | others))
+
+
+def test_a_network_of_other_weights_under_the_same_path_is_another_network(
+    folder: Path, design: Design, tmp_path: Path
+) -> None:
+    shutil.copytree(folder / "c.lance", tmp_path / "c.lance")
+    path = tmp_path / "encoder.safetensors"
+    asked = alone(design, full=(("image",),), encoder=str(path))
+    scores = []
+    for seed in (0, 1):
+        encoder = random_encoder("test_resnet", seed, size=32, engine=slow_processor())
+        save_encoder(encoder, path)
+        made = hilum.embed(hilum.open(tmp_path / "c.lance"), encoder, "seen", overwrite=True)
+        found = draw(made, tmp_path / "run", asked, device="cpu")
+        scores.append(found.line("network: image").last.mean.estimate)
+    assert len(list((tmp_path / "run" / "networks").iterdir())) == 2
+    assert scores[0] != scores[1]
+
+
+def test_networks_learn_uncertain_labels_by_the_policy_that_they_are_measured_by(
+    collection: Collection, design: Design, tmp_path: Path
+) -> None:
+    asked = alone(design, full=(("image",),))
+    asked = replace(asked, measuring=replace(MEASURING, policy="positive"))
+    draw(collection, tmp_path, asked, device="cpu")
+    (run,) = (tmp_path / "networks").iterdir()
+    assert json.loads((run / "settings.json").read_text())["uncertain"] == "positive"
+
+
+def test_a_network_that_is_not_validated_is_no_candidate_for_the_goal(
+    collection: Collection, design: Design, tmp_path: Path
+) -> None:
+    asked = alone(design, full=(("image",),), changes=TINY | {"validate": "none"})
+    found = draw(collection, tmp_path, asked, device="cpu")
+    assert found.line("network: image").last.mean.estimate is not None
+    assert found.goal in ("all labels, cosine", "all labels, probe")
+
+
+def test_the_goal_is_the_highest_mean_over_findings_that_all_candidates_have(
+    collection: Collection, design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = {"probe": {"Edema": 0.8, "Mass": 0.7}, "cosine": {"Edema": 0.9}}
+    monkeypatch.setattr(goal_module, "_of_reader", lambda _, __, reader: readers[reader])
+    run = tmp_path / "made"
+    run.mkdir()
+    estimates = {"Edema": 0.85, "Mass": None}
+    measured = {name: {"auroc": {"estimate": value}} for name, value in estimates.items()}
+    (run / "metrics.json").write_text(json.dumps({"validation": {"findings": measured}}))
+    truth = truth_of(collection, None, "ignore", 2)
+    material = gather(collection, "seen", truth, "ignore")
+    work = Work(collection, truth, design, tmp_path)
+    tracks = [Track("network", "full", (36,), ([],), inputs=("image",), runs=(run,))]
+    tracks += [Track(reader, "all", (36,), ([],), reader=reader, embedding="seen")
+               for reader in readers]  # fmt: skip
+    assert goal_module.choose_goal(work, material, tracks) == "cosine"
+    readers["cosine"] = {}
+    assert goal_module.choose_goal(work, material, tracks) == "network"
+
+
+def test_the_number_of_all_training_images_is_a_budget(
+    collection: Collection, design: Design, tmp_path: Path
+) -> None:
+    asked = alone(design)
+    asked = replace(asked, few=replace(asked.few, budgets=(4, 36, 37), readers=("probe",)))
+    found = draw(collection, tmp_path, asked, device="cpu")
+    points = found.line("random, probe").points
+    assert [point.labels for point in points] == [4, 36]
+    assert points[-1].mean.estimate == found.line("all labels, probe").last.mean.estimate
 
 
 # ------------------------------------------------------------------ as the command
@@ -400,11 +477,12 @@ def test_splits_are_looked_at_first(collection: Collection, design: Design, tmp_
 def test_without_an_encoder_networks_are_left_out_and_said(
     collection: Collection, tmp_path: Path
 ) -> None:
-    few = replace(FEW, strategies=("random",), controls=(), repeats=1)
+    few = replace(FEW, strategies=("random",), controls=(), repeats=1, fine_tuned=(8,))
     told: list[str] = []
     found = draw(collection, tmp_path, Design("seen", few, OtherLines(), MEASURING),
                  told=told.append)  # fmt: skip
     assert found.missing["network: image"] == "no encoder to start from was given"
+    assert found.missing["random, fine-tuned"] == "no encoder to start from was given"
     assert found.goal in ("all labels, cosine", "all labels, probe")
     assert "network: image is left out: no encoder to start from was given" in as_text(found)
     assert any("network: image: left out" in line for line in told)

@@ -247,7 +247,7 @@ def test_json_is_what_the_file_holds(
     ("words", "code", "message"),
     [
         (["--where", "train"], 1, "fulfil \"split = 'train'\", which the selector was trained on"),
-        (["--where", "age > 0"], 1, "test it on others, such as the split test, or say --external"),
+        (["--where", "age > 0"], 1, "as external (hilum selector test --external)"),
         (["--embedding", "other"], 2, "was trained on embeddings of the encoder aaaaaaaaaaaa…"),
         (["--strategies", "badge"], 2, "'badge' is not a strategy that chooses without labels"),
         (["--findings", "Gout"], 2, "no finding 'Gout' here"),

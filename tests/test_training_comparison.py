@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,11 +24,13 @@ from hilum.comparison import (
     save,
 )
 from hilum.comparison.curves import read_curve
+from hilum.comparison.design import Arm
 from hilum.comparison.files import as_json
 from hilum.comparison.judging import adjusted, choose
 from hilum.comparison.training import Cost, Job
 from hilum.errors import RunError, UsageError, WeightsError
 from hilum.evaluate import Measure, compare_repeats, evaluate_repeats
+from hilum.findings import Policy
 from hilum.progress import Progress, silent
 from hilum.tables import Table
 from small_table import small_table
@@ -156,7 +159,9 @@ def test_numbers_are_those_of_evaluate_on_all_images_first_visits_and_follow_ups
     test = collection.where("split = 'test'")
     tables = {
         name: [
-            done.trainer.predict(test, done.run / "arms" / name / f"seed-{s}" / "run", "cpu")
+            done.trainer.predict(
+                test, done.run / "arms" / folder_of(name) / f"seed-{s}" / "run", "cpu"
+            )
             for s in (0, 1)
         ]
         for name in NOISE
@@ -252,6 +257,41 @@ def test_arms_can_be_added_and_nothing_else_be_changed(
         again(two)
 
 
+def test_an_arm_is_known_by_all_that_it_sets_and_not_by_what_it_is_called(
+    collection: Collection, tmp_path: Path
+) -> None:
+    trainer = Pretender(NOISE)
+
+    def trained(**vary: tuple[str, ...]) -> list[str]:
+        trainer.trained.clear()
+        design = Design(vary)
+        compare_training(
+            collection, tmp_path / "run", design, intervals=FEW, trainer=trainer, floor=None
+        )
+        return list(trainer.trained)
+
+    losses = ("bce", "focal")
+    assert len(trained(backbone=("good",), loss=losses)) == 2
+    assert len(trained(backbone=("fair",), loss=losses)) == 2  # both called bce and focal
+    assert trained(backbone=("good", "fair"), loss=losses) == []
+    assert trained(loss=("focal",), backbone=("fair",)) == []
+
+
+def test_another_model_without_pixels_can_stand_beside_later(
+    collection: Collection, tmp_path: Path
+) -> None:
+    trainer, design = Pretender(NOISE), Design({"backbone": ("good",)})
+    asked: list[tuple[str, Policy]] = [
+        ("mean", "ignore"), ("logistic", "ignore"), ("mean", "positive"),
+    ]  # fmt: skip
+    for floor, policy in asked:
+        found = compare_training(
+            collection, tmp_path / "run", design, intervals=FEW, trainer=trainer, floor=floor,
+            policy=policy,
+        )  # fmt: skip
+        assert (found.settings["floor"], found.settings["policy"]) == (floor, policy)
+
+
 def test_an_arm_that_fails_is_named_and_the_others_go_on(
     collection: Collection, tmp_path: Path
 ) -> None:
@@ -325,14 +365,19 @@ def test_arms_are_every_combination_and_named_by_what_tells_them_apart() -> None
     assert last.changes == {
         "architecture": "resnet18", "loss": "focal", "inputs": ("image", "demographics"),
     }  # fmt: skip
-    assert last.folder == "focal-image+demographics"
+    assert last.folder.startswith("resnet18-focal-image+demographics-")
     assert Design({"backbone": ("resnet18",)}).arms()[0].name == "resnet18"
-    assert Design({"start": ("random", "../runs/moco")}).arms()[1].folder == "runs-moco"
+    folder = Design({"start": ("random", "../runs/moco")}).arms()[1].folder
+    assert re.fullmatch(r"runs-moco-[0-9a-f]{8}", folder)
 
 
 def test_the_six_backbones_of_the_study_are_compared_if_nothing_is_said() -> None:
     assert [arm.changes["architecture"] for arm in Design().arms()] == list(STUDY)
     assert len(STUDY) == 6
+
+
+def folder_of(backbone: str) -> str:
+    return Arm(backbone, {"architecture": backbone}).folder
 
 
 @pytest.mark.parametrize(
@@ -344,7 +389,6 @@ def test_the_six_backbones_of_the_study_are_compared_if_nothing_is_said() -> Non
         ({"seeds": (1, 1)}, "name each seed once, and at least one; got 1, 1"),
         ({"changes": {"seed": 3}}, "name the seeds with seeds, not among the changes"),
         ({"changes": {"architecture": "x"}}, "architecture varies between arms: do not set it"),
-        ({"vary": {"start": ("a b", "a  b")}}, "name each arm once, and at least one; got a-b"),
     ],
 )
 def test_designs_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
@@ -375,7 +419,7 @@ def test_everything_is_written_and_says_the_same(done: Done, tmp_path: Path) -> 
     assert written["settings"]["images"] == {"train": 76, "val": 80, "test": 169}
     good = written["arms"]["good"]
     assert good["trainings"][1] == {
-        "seed": 1, "run": "arms/good/seed-1/run", "steps": 20, "seconds": 60.0,
+        "seed": 1, "run": f"arms/{folder_of('good')}/seed-1/run", "steps": 20, "seconds": 60.0,
         "processor_seconds": 90.0, "memory": 10**9, "device_memory": None,
     }  # fmt: skip
     with (tmp_path / "out" / "comparison.csv").open(encoding="utf-8") as file:

@@ -95,7 +95,7 @@ def compare_training(
         raise UsageError(f"every arm failed with some seed: {next(iter(failed.values()))}")
     if floor is not None:
         recipe = Recipe(FLOOR_INPUTS, floor, policy=policy)
-        contest.floor = fit_floor(collection, folder / "floor", recipe, progress)
+        contest.floor = fit_floor(collection, folder / f"floor-{floor}-{policy}", recipe, progress)
     found = contest.judge()
     return replace(found, settings=_settings(collection, design, floor, contest), failed=failed)
 

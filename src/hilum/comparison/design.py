@@ -1,5 +1,7 @@
 """What is compared: arms that differ in a few settings and share everything else."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,8 +49,11 @@ class Arm:
 
     @property
     def folder(self) -> str:
-        """Its name as the name of a folder."""
-        return re.sub(r"[^A-Za-z0-9._+-]+", "-", self.name).strip("-.") or "arm"
+        """A folder's name that no other changes have, whatever else is compared with them."""
+        values = "-".join(_said(self.changes[key]) for key in AXES.values() if key in self.changes)
+        plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", values)[:80].strip("-.")
+        text = json.dumps(json_types(self.changes), sort_keys=True)
+        return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ class Design:
     Raises
     ------
     UsageError
-        If there is no such axis, an axis has no value or one twice, two arms would have one
-        folder, or a change is for all arms and for some.
+        If there is no such axis, an axis has no value or one twice, or a change is for all arms
+        and for some.
     """
 
     vary: Mapping[str, tuple[Value, ...]] = field(default_factory=lambda: {"backbone": STUDY})
@@ -90,7 +95,6 @@ class Design:
         _check_different("seed", self.seeds)
         if "seed" in self.changes:
             raise UsageError("name the seeds with seeds, not among the changes")
-        _check_different("arm", [arm.folder for arm in self.arms()])
 
     def arms(self) -> tuple[Arm, ...]:
         """Return every combination of what varies, named by what tells it from the others."""

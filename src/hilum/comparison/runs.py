@@ -3,23 +3,21 @@
 ::
 
     RUN/settings.json                      what all arms share, and a digest of the images
-    RUN/floor/                             the model without pixels
-    RUN/arms/NAME/seed-S/run/              a run of `hilum train`
-    RUN/arms/NAME/seed-S/cost.json         written when it is finished
-    RUN/arms/NAME/seed-S/{val,test}.csv.gz its scores
+    RUN/floor-KIND-POLICY/                 the model without pixels
+    RUN/arms/ARM/seed-S/run/               a run of `hilum train`
+    RUN/arms/ARM/seed-S/cost.json          written when it is finished
+    RUN/arms/ARM/seed-S/{val,test}.csv.gz  its scores
 
 Arms may be added to a comparison later: each depends on what all share and on nothing else.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
+from hilum.collection.digest import content_digest
 from hilum.comparison.design import Arm, Design
 from hilum.comparison.training import Cost, Job, Trainer
 from hilum.errors import HilumError, RunError, UsageError
@@ -77,7 +75,7 @@ def open_comparison(folder: Path, design: Design, view: "Collection") -> None:
                 f"no image has split = '{split}': arms are trained on training patients, chosen "
                 "on validation patients and measured on test patients"
             )
-    shared = {"comparison": design.as_dict(), "images": counts, "data": _digest(view)}
+    shared = {"comparison": design.as_dict(), "images": counts, "data": content_digest(view)}
     path = folder / "settings.json"
     if path.exists():
         _check_same(path, shared)
@@ -104,18 +102,6 @@ def _check_same(path: Path, shared: dict[str, Any]) -> None:
         f"{path.parent}: is a comparison with other {', '.join(differing)}; arms can be added to "
         "it, and nothing else be changed: name a new folder"
     )
-
-
-def _digest(view: "Collection") -> str:
-    """Return the sha256 (hex) of the ids, patients, visits, splits and labels of a view."""
-    table = view.table(["image_id", "patient_id", "visit", "split"])
-    total = hashlib.sha256()
-    for name in table.columns:
-        total.update("\n".join(map(str, [name, *table[name]])).encode())
-    labels = view.labels()
-    total.update("\n".join(labels.findings).encode())
-    total.update(np.ascontiguousarray(labels.values).tobytes())
-    return total.hexdigest()
 
 
 def plan(

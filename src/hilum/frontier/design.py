@@ -51,7 +51,8 @@ class FewLabels:
         At most so many images of one patient.
     fine_tuned
         Numbers of labels, out of the budgets, with which all of the encoder is taught; its images
-        are drawn at random. Every one is a training.
+        are drawn at random. Every one is a training, repeated as often as `OtherLines.networks`
+        says, and not more often than `repeats`.
     fine_tune_steps
         Batches of such a training; no validation image is looked at, as its label would be one
         more.

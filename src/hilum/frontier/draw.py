@@ -111,7 +111,7 @@ def _budgets(design: Design, material: Material, told: Callable[[str], None]) ->
     if (limit := design.few.per_patient) is not None:
         counts = np.unique(np.array(material.pool.patients), return_counts=True)[1]
         most = int(np.minimum(counts, limit).sum())
-    kept = tuple(budget for budget in design.few.budgets if budget < most)
+    kept = tuple(budget for budget in design.few.budgets if budget <= most)
     if not kept:
         raise UsageError(f"there are {most} training images to label, fewer than any budget")
     if dropped := design.few.budgets[len(kept) :]:

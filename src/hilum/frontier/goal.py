@@ -6,13 +6,14 @@ Which line it is moves every number of labels needed, so the test images may not
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import mean
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hilum.evaluate import auroc
 from hilum.frontier.few import read
-from hilum.frontier.material import Floats, Material
+from hilum.frontier.material import Material
 from hilum.frontier.others import Work
 from hilum.frontier.tracks import Track
 
@@ -26,43 +27,45 @@ def choose_goal(work: Work, material: Material, tracks: Sequence[Track]) -> str:
     """Return the name of a line.
 
     Of the readers with all labels, and the networks that see the image alone, the one with the
-    highest mean AUROC on validation images. Where there is none to judge by: the first network,
-    or else the first reader.
+    highest AUROC on validation images: its mean over the findings that all of them are measured
+    for there. Where there is none to judge by: the first network, or else the first reader.
     """
     readers = [track for track in tracks
                if track.kind == "all" and track.embedding == material.name]  # fmt: skip
     networks = [track for track in tracks if track.inputs == ("image",) and not track.why_missing]
     judged = {track.name: _of_reader(work, material, track.reader) for track in readers}
     judged |= {track.name: _of_network(track.runs) for track in networks}
-    defined = {name: value for name, value in judged.items() if not np.isnan(value)}
-    if defined:
-        return max(defined, key=lambda name: defined[name])
+    measured = {name: found for name, found in judged.items() if found}
+    shared = set.intersection(*map(set, measured.values())) if measured else set()
+    if shared:
+        return max(measured, key=lambda name: mean(measured[name][one] for one in sorted(shared)))
     return [*networks, *readers][0].name
 
 
-def _of_reader(work: Work, material: Material, reader: str) -> float:
+def _of_reader(work: Work, material: Material, reader: str) -> dict[str, float]:
+    """Return the AUROC of each finding that can be measured on validation images."""
     view = work.part(VALIDATION)
     if not len(view):
-        return float("nan")
+        return {}
     truth = view.labels(findings=work.findings, policy=work.design.measuring.policy)
     _, vectors = view.vectors(material.name)
     every = np.arange(len(material.labels), dtype=np.int64)
     scores = read(reader, replace(material, test=vectors), every)
-    return _mean(scores.astype(np.float64), truth.values)
+    able = (truth.values == 1).any(axis=0) & (truth.values == 0).any(axis=0)
+    able &= ~np.isnan(scores).any(axis=0)
+    return {
+        truth.findings[at]: float(auroc(scores[:, at].astype(np.float64), truth.values[:, at]))
+        for at in np.flatnonzero(able).tolist()
+    }
 
 
-def _mean(scores: Floats, truth: Floats) -> float:
-    """Return the mean AUROC over the findings that have both classes; NaN for none."""
-    able = (truth == 1).any(axis=0) & (truth == 0).any(axis=0) & ~np.isnan(scores).any(axis=0)
-    values = [auroc(scores[:, at], truth[:, at]) for at in np.flatnonzero(able)]
-    return float(np.mean(values)) if values else float("nan")
-
-
-def _of_network(runs: "Sequence[Path]") -> float:
-    """Read what the runs measured on validation images when they were trained."""
-    found = []
+def _of_network(runs: "Sequence[Path]") -> dict[str, float]:
+    """Return the mean of what the runs measured on validation images when they were trained."""
+    found: list[dict[str, float]] = []
     for run in runs:
-        measured = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        mean = measured.get("validation", {}).get("mean", {}).get("auroc", {})
-        found.append(np.nan if mean.get("estimate") is None else mean["estimate"])
-    return float(np.mean(found)) if found else float("nan")
+        measured = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]
+        each = (measured or {"findings": {}})["findings"]  # None: a recipe that does not validate
+        values = {name: one["auroc"]["estimate"] for name, one in each.items()}
+        found.append({name: value for name, value in values.items() if value is not None})
+    shared = set.intersection(*map(set, found)) if found else set()
+    return {name: mean(one[name] for one in found) for name in sorted(shared)}

@@ -8,11 +8,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hilum.collection.digest import content_digest
 from hilum.errors import CollectionError, UsageError
 from hilum.findings import Policy
 from hilum.frontier.design import Design
@@ -60,6 +62,11 @@ class Work:
         """Where scores are."""
         return Kept(self.folder / "kept")
 
+    @cached_property
+    def content(self) -> str:
+        """All that networks, sentences and models without pixels are made from."""
+        return content_digest(self.collection, self.findings)
+
     @property
     def findings(self) -> tuple[str, ...]:
         """What is measured."""
@@ -100,7 +107,7 @@ def from_sentences(work: Work) -> list[Path]:
     engine = choose_engine(work.device)
     pairs = [load_encoder(path, engine=engine) for path in work.design.others.pairs]
     prints = [pair.fingerprint for pair in pairs]
-    path = work.kept.path("sentences", prints, digest_of(work.truth))
+    path = work.kept.path("sentences", prints, digest_of(work.truth), work.content)
     if not path.exists():
         found = zeroshot(work.part(TEST), pairs, work.findings, keep=False, progress=work.progress)  # type: ignore[arg-type]
         work.save(path, found)
@@ -189,7 +196,9 @@ def fine_tuned(work: Work, material: Material, picked: Rows, repeat: int) -> Pat
     from hilum.training import predict, train_supervised
 
     few, findings = work.design.few, _teachable(work, material.labels[picked])
-    changes = _changes(work, work.design.seed + repeat) | {
+    changes = _changes(work, work.design.seed + repeat)
+    changes.pop("epochs", None)  # those of all labels: rounds of a handful would teach nothing
+    changes |= {
         "validate": "none", "steps": few.fine_tune_steps, "batch": min(32, len(picked)),
     }  # fmt: skip
     run = _run(work, f"few-{len(picked)}", picked.tolist(), changes)
@@ -219,16 +228,17 @@ def _teachable(work: Work, labels: Floats) -> list[str]:
 def _changes(work: Work, seed: int) -> dict[str, Any]:
     start = work.design.others.encoder
     assert start is not None  # whoever asks for a network has looked
-    return {"init": start, "seed": seed, **work.design.others.changes}
+    learnt = {"init": start, "seed": seed, "uncertain": work.design.measuring.policy}
+    return learnt | dict(work.design.others.changes)
 
 
 def _run(work: Work, name: str, about: Any, changes: dict[str, Any]) -> Path:
     """Return a folder that no run of other settings or other images has."""
-    taught = work.collection.where(f"split <> '{TEST}'")
-    known = hashlib.sha256("\n".join(taught.ids()).encode())
-    known.update(np.ascontiguousarray(taught.labels(findings=work.findings).values).tobytes())
+    if "init" in changes:  # a path says nothing of what is there now; the embedding knows it
+        start = work.collection.embeddings[work.design.embedding].fingerprint
+        changes = {**changes, "init": start}
     decided = [name, about, changes, work.design.others.recipe, digest_of(work.truth),
-               known.hexdigest()]  # fmt: skip
+               work.content]  # fmt: skip
     text = json.dumps(decided, sort_keys=True, default=str)
     return work.folder / "networks" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -129,8 +129,7 @@ def _each_beside(
         yield from _from_reports(work, design, material)
     for inputs in asked.floors:
         yield _floor(work, inputs, everything)
-    if asked.encoder is not None:
-        yield from _tuned(work, design, material, tracks)
+    yield from _tuned(work, design, material, tracks)
     for inputs in asked.full:
         yield _network(work, inputs, everything)
 
@@ -144,10 +143,13 @@ def _floor(work: Work, inputs: tuple[str, ...], everything: int) -> Track:
     return Track(name, "floor", (everything,), (scores,))
 
 
+_NO_ENCODER = "no encoder to start from was given"
+
+
 def _network(work: Work, inputs: tuple[str, ...], everything: int) -> Track:
     name = f"network: {', '.join(inputs)}"
     if work.design.others.encoder is None:
-        return _missing(name, "full", "no encoder to start from was given")
+        return _missing(name, "full", _NO_ENCODER)
     try:
         scores, runs = others.fully_supervised(work, inputs)
     except (UsageError, CollectionError) as error:
@@ -178,8 +180,11 @@ def _tuned(
     work: Work, design: Design, material: Material, tracks: Sequence[Track]
 ) -> Iterator[Track]:
     """Teach the network the same random images that the readers of few labels had."""
-    few = design.few
+    few, name = design.few, "random, fine-tuned"
     if not few.fine_tuned:
+        return
+    if design.others.encoder is None:
+        yield _missing(name, "tuned", _NO_ENCODER)
         return
     budgets = next(track.labels for track in tracks if track.strategy == CHANCE)
     wanted = tuple(budget for budget in few.fine_tuned if budget in budgets)
@@ -191,6 +196,8 @@ def _tuned(
         for at, budget in enumerate(wanted):
             picked = work.kept.load(stops[budget].picks)
             scores[at].append(others.fine_tuned(work, material, picked, walk.seed - design.seed))
-    if wanted:
-        yield Track("random, fine-tuned", "tuned", wanted, tuple(scores), CHANCE, "fine-tuned",
+    if not wanted:
+        yield _missing(name, "tuned", "none of its numbers of labels is a budget here")
+    else:
+        yield Track(name, "tuned", wanted, tuple(scores), CHANCE, "fine-tuned",
                     material.name)  # fmt: skip

@@ -111,7 +111,8 @@ def refuse_seen_patients(
     if len(taught) < len(TRAINED_ON):
         raise LeakError(
             "this selector does not say which images of a collection taught it, so they cannot be "
-            "kept out of its test; say --external if it has seen none of these patients"
+            "kept out of its test; if it has seen none of these patients, test it as external "
+            "(hilum selector test --external)"
         )
     tested = set(collection.where(condition(where)).table(["patient_id"])["patient_id"])
     for part in taught:
@@ -120,5 +121,6 @@ def refuse_seen_patients(
             raise LeakError(
                 f"{len(shared)} of {len(tested)} patients ({', '.join(shared[:3])}) fulfil "
                 f"{condition(part)!r}, which the selector was trained on: test it on others, such "
-                "as the split test, or say --external if it has never seen this collection"
+                "as the split test, or, if it has never seen this collection, as external "
+                "(hilum selector test --external)"
             )
