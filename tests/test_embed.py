@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from hilum.cli import app
 from hilum.collection import Collection, open_collection
 from hilum.collection import vectors as store
-from hilum.embed import embed, embed_pixels
+from hilum.embed import embed
 from hilum.encoders import Encoder, random_encoder, save_encoder
 from hilum.errors import CollectionError, UsageError, WeightsError
 from hilum.ingest import ingest
@@ -37,25 +38,6 @@ def collection(source: Path, tmp_path: Path) -> Collection:
 
 def encoder(seed: int = 0) -> Encoder:
     return random_encoder("test_resnet", seed, size=32, engine=slow_processor())
-
-
-def test_vectors_of_an_array_are_the_encoders_own() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (7, 32, 32), dtype=np.uint8)
-    seen: list[tuple[int, int]] = []
-    vectors = embed_pixels(
-        encoder(),
-        pixels,
-        batch_size=3,
-        progress=lambda done, total, *_: seen.append((done, total)),
-    )
-    np.testing.assert_allclose(vectors, encoder().encode_images(pixels), atol=1e-5)
-    assert seen == [(3, 7), (6, 7), (7, 7)]
-    assert embed_pixels(encoder(), pixels[:0]).shape == (0, encoder().spec.dim)
-
-
-def test_other_arrays_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"uint8 of shape \(n, side, side\)"):
-        embed_pixels(encoder(), np.zeros((2, 8, 9), np.uint8))
 
 
 def test_every_image_gets_its_own_vector_under_its_id(collection: Collection) -> None:
@@ -193,6 +175,40 @@ def test_the_commands_pretrain_and_embed(collection: Collection, tmp_path: Path)
     assert result.stdout == f"{collection.uri}: moco, 24 vectors of 96 numbers\n"
     found = open_collection(collection.uri).embeddings["moco"].fingerprint
     assert found == said["fingerprint"]
+
+
+def test_the_device_that_is_asked_for_is_that_of_a_clusters_workers(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters: list[dict[str, Any]] = []
+
+    def in_this_process(make: Any, items: list[Any], **how: Any) -> Any:
+        clusters.append(how)
+        return map(make(), items)
+
+    monkeypatch.setattr(import_module("hilum.embed"), "map_in_order", in_this_process)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # and it cannot be used
+    save_encoder(encoder(), tmp_path / "e.safetensors")
+    start = ("embed", collection.uri, "--encoder", tmp_path / "e.safetensors", "--engine", "ray")
+    said = json.loads(run(*start, "--name", "own", "--device", "cpu", "--workers", "2",
+                          "--json").stdout)  # fmt: skip
+    assert said["engine"] == "ray, cpu on each worker"
+    assert clusters == [{"workers": 2, "gpu": False}]
+    with pytest.raises(UsageError, match="device 'meta:x' cannot be used here"):
+        run(*start, "--name", "other", "--device", "meta:x")
+    assert clusters[1] == {"workers": None, "gpu": True}
+
+
+def test_workers_are_for_a_cluster_alone(collection: Collection, tmp_path: Path) -> None:
+    save_encoder(encoder(), tmp_path / "e.safetensors")
+    with pytest.raises(UsageError, match="--workers: only with --engine ray"):
+        run("embed", collection.uri, "--encoder", tmp_path / "e.safetensors", "--name", "v",
+            "--workers", "2")  # fmt: skip
+    with pytest.raises(UsageError, match="workers are those of a Ray cluster"):
+        embed(collection, tmp_path / "e.safetensors", "v", workers=2)
+    found = run("embed", collection.uri, "--encoder", tmp_path / "e.safetensors", "--name", "v",
+                "--device", "cpu", "--json")  # fmt: skip
+    assert json.loads(found.stdout)["engine"].startswith("cpu ")
 
 
 def test_the_commands_refuse_what_cannot_be(collection: Collection, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from hilum.cluster import Engine, check_engine, map_in_order
-from hilum.encoders.image import check_channels, check_pixels
+from hilum.encoders.device import choose_engine
+from hilum.encoders.image import check_channels
 from hilum.encoders.references import load_encoder
 from hilum.encoders.weights import AnyEncoder
 from hilum.errors import UsageError
@@ -37,6 +38,7 @@ def embed(
     overwrite: bool = False,
     engine: Engine = "local",
     workers: int | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> "Collection":
     """Add an encoder's vectors to a collection.
@@ -58,6 +60,9 @@ def embed(
         ``"local"``: this machine encodes. ``"ray"``: so many workers of a Ray cluster, one for each
         processor if None, or for each GPU where there are some; they open the collection at its
         address and load the encoder by its name, and this process writes (`hilum.cluster`).
+    device
+        ``auto``, ``cpu`` or ``cuda``, for an encoder that is loaded by name: here, or with ``ray``
+        by each worker, where it works.
 
     Returns
     -------
@@ -70,16 +75,20 @@ def embed(
     WeightsError
         If there is no such encoder.
     UsageError
-        If the images have colour and the encoder one channel.
+        If the images have colour and the encoder one channel, or there are `workers` without
+        ``"ray"``.
     """
     from hilum.collection.vectors import EmbeddingInfo
 
     if batch_size < 1:
         raise UsageError(f"the batch size must be at least 1; got {batch_size}")
     check_engine(engine)
+    if workers is not None and engine != "ray":
+        raise UsageError("workers are those of a Ray cluster; without it one process encodes")
     named = encoder
-    if isinstance(encoder, str | Path):
-        encoder = load_encoder(encoder)
+    if isinstance(encoder, str | Path):  # which this process does not run where a cluster does
+        here = "cpu" if engine == "ray" else device
+        encoder = load_encoder(encoder, engine=choose_engine(here))
     check_channels(collection.settings.channels, encoder.spec.channels)
     info = EmbeddingInfo(
         dim=encoder.spec.dim,
@@ -94,7 +103,7 @@ def embed(
     def batches() -> Iterator[tuple[list[str], Vectors]]:
         done = 0
         made = (
-            _on_cluster(collection, named, rows, batch_size, workers)
+            _on_cluster(collection, named, rows, batch_size, workers, device)
             if engine == "ray"
             else encode_rows(encoder, collection.pixels, rows, batch_size)
         )
@@ -108,52 +117,31 @@ def embed(
 
 def _on_cluster(
     collection: "Collection", encoder: AnyEncoder | str | Path, rows: Rows, batch_size: int,
-    workers: int | None,
+    workers: int | None, device: str,
 ) -> Iterator[tuple[Rows, Vectors]]:  # fmt: skip
     parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     make = partial(
-        _encoder_there, encoder, collection.uri, collection.version, collection.condition
+        _encoder_there, encoder, device, collection.uri, collection.version, collection.condition
     )
-    yield from zip(parts, map_in_order(make, parts, workers=workers, gpu=True), strict=True)
+    made = map_in_order(make, parts, workers=workers, gpu=device != "cpu")
+    yield from zip(parts, made, strict=True)
 
 
 def _encoder_there(
-    encoder: AnyEncoder | str | Path, uri: str, version: int, condition: str | None
+    encoder: AnyEncoder | str | Path, device: str, uri: str, version: int, condition: str | None
 ) -> Callable[[Rows], Vectors]:
     """Return what a worker of a cluster does: read the pixels of some rows and encode them."""
     from hilum.collection import Collection, store
 
     view = Collection(uri, store.open_dataset(uri, version), condition)
-    here = load_encoder(encoder) if isinstance(encoder, str | Path) else encoder
+    if isinstance(encoder, str | Path):
+        encoder = load_encoder(encoder, engine=choose_engine(device))
+    here = encoder
 
     def encode(rows: Rows) -> Vectors:
         return next(encode_rows(here, view.pixels, rows, len(rows)))[1]
 
     return encode
-
-
-def embed_pixels(
-    encoder: AnyEncoder,
-    pixels: NDArray[np.uint8],
-    *,
-    batch_size: int = 64,
-    progress: Progress | None = None,
-) -> Vectors:
-    """Return one vector per image of an array: (n, side, side[, 3]) uint8 to (n, dim) float32.
-
-    Raises
-    ------
-    UsageError
-        If the array is not of this kind.
-    """
-    check_pixels(pixels)
-    report = progress or silent
-    out = np.empty((len(pixels), encoder.spec.dim), np.float32)
-    rows = np.arange(len(pixels))
-    for part, vectors in encode_rows(encoder, pixels.__getitem__, rows, batch_size):
-        out[part] = vectors
-        report(int(part[-1]) + 1, len(pixels))
-    return out
 
 
 def encode_rows(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import recipe_changes
+from hilum.cli.options import recipe_changes, refuse_options
 from hilum.cli.runs import first_process, read_document
 
 pretrain_app = typer.Typer(
@@ -144,6 +144,7 @@ def report(
 
 
 def embed(
+    context: typer.Context,
     collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
     encoder: Annotated[
         str,
@@ -175,11 +176,14 @@ def embed(
     import hilum
     from hilum.encoders.device import choose_engine
 
-    loaded = hilum.load_encoder(encoder, engine=choose_engine(device))
+    there = engine == "ray"
+    if not there:
+        refuse_options(context, ("workers",), "only with --engine ray")
+    loaded = hilum.load_encoder(encoder, engine=choose_engine("cpu" if there else device))
     with progress_bar("embed") as progress:
         view = hilum.embed(
-            hilum.open(collection), encoder if engine == "ray" else loaded, name, batch_size=batch,
-            overwrite=overwrite, engine=engine, workers=workers, progress=progress,
+            hilum.open(collection), encoder if there else loaded, name, batch_size=batch,
+            overwrite=overwrite, engine=engine, workers=workers, device=device, progress=progress,
         )  # fmt: skip
     found = {
         "collection": collection,
@@ -187,7 +191,7 @@ def embed(
         "images": len(view),
         "dim": loaded.spec.dim,
         "fingerprint": loaded.fingerprint,
-        "engine": str(loaded.engine),
+        "engine": f"ray, {device} on each worker" if there else str(loaded.engine),
     }
     text = f"{collection}: {name}, {len(view)} vectors of {loaded.spec.dim} numbers"
     emit(found, as_json=as_json, text=text)
