@@ -1,5 +1,7 @@
 """Computing only what a window touches gives what the whole network gives."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +101,79 @@ def test_networks_in_use_give_what_they_give_in_full(architecture: str) -> None:
         scale = float((slow - module(image)).abs().max())
         ours = found(np.arange(len(boxes)), torch.zeros(1, 1, 1))
         torch.testing.assert_close(ours, slow, atol=1e-3 * scale, rtol=1e-4)
+
+
+class Overwritten(nn.Module):
+    """A layer's output is read, and then written over in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.pool = nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.first(images)
+        near: Tensor = self.pool(found)
+        return torch.relu_(found) - 2 * near
+
+
+class Stacked(nn.Module):
+    """Two maps one above the other: what a window touches is then in two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(1, 4, 3, padding=1)
+        self.after = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        both = torch.cat([self.first(images), self.second(images)], dim=2)
+        found: Tensor = self.after(both)
+        return found
+
+
+def after_a_convolution(layer: nn.Module) -> nn.Module:
+    """Return a layer that sees values below 0, up to the edges."""
+    first = nn.Conv2d(1, 4, 3, padding=1)
+    nn.init.constant_(first.bias, -4.0)  # type: ignore[arg-type]
+    return nn.Sequential(first, layer)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: after_a_convolution(nn.MaxPool2d(3, 2, 1)),
+        lambda: after_a_convolution(nn.MaxPool2d(3, 2, ceil_mode=True)),
+        lambda: after_a_convolution(nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
+        lambda: after_a_convolution(nn.AvgPool2d(3, 2, ceil_mode=True)),
+        lambda: after_a_convolution(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")),
+        lambda: after_a_convolution(nn.Conv2d(4, 4, 3, padding="same")),
+        Overwritten,
+        Stacked,
+    ],
+    ids=["below-0", "ceil-max", "padded-mean", "ceil-mean", "mirror", "same", "in-place", "stack"],
+)
+def test_layers_with_ways_of_their_own_give_what_they_give_in_full(
+    make: Callable[[], nn.Module],
+) -> None:
+    """Without the comparison of one window in the middle, by which `around` believes a network."""
+    with own_random_numbers(1):
+        module = nn.Sequential(make(), nn.Flatten()).eval()
+    image, boxes = random_image(1, 32), make_windows(32, 32, window=6, stride=5).boxes
+    fill = torch.full((1, 1, 1), 0.5)
+    with torch.no_grad():
+        ours = Incremental(module, image, boxes)(np.arange(len(boxes)), fill)
+        slow = all_hidden(module, image, boxes, fill)
+    torch.testing.assert_close(ours, slow, atol=2e-6, rtol=1e-6)
+
+
+def test_what_is_saved_is_a_share_of_multiplications() -> None:
+    """Of 16 × 16 a window of 4 touches 6 × 6 in the first layer and 8 × 8 in the second."""
+    module = flat(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 8, 3, padding=1)))
+    boxes = make_windows(16, 16, window=4, stride=4).boxes
+    with torch.no_grad():
+        found = Incremental(module, random_image(1, 16), boxes).saved()
+    first, second = 4 * 1 * 9, 8 * 4 * 9  # a position
+    wanted = first * (1 - 36 / 256) + second * (1 - 64 / 256)
+    assert found == pytest.approx(wanted / (first + second))
 
 
 class Turns(nn.Module):
