@@ -166,6 +166,17 @@ def test_the_command_prints_one_document_and_keeps_to_a_section_and_a_condition(
     assert list(facts["findings"]) == list(hilum.FINDINGS)
 
 
+def test_where_the_table_goes_has_to_be_said(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text("a radiologist's")
+    status, stdout, stderr = run("labels", collection)
+    assert (status, stdout) == (2, "")
+    assert "--out" in stderr
+    assert (tmp_path / "labels.csv").read_text() == "a radiologist's"
+
+
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [

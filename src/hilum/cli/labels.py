@@ -21,9 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def labels(
     collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
-    out: Annotated[Path, typer.Option(help="Where the table goes (.csv or .csv.gz).")] = Path(
-        "labels.csv"
-    ),
+    out: Annotated[Path, typer.Option(help="Where the table goes (.csv or .csv.gz).")],
     findings: Annotated[
         str | None, typer.Option(help="Which to label, separated by commas; all.")
     ] = None,
