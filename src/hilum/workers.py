@@ -31,6 +31,13 @@ AHEAD: Final = 32  # results one process may be ahead of the oldest unfinished i
 _QUEUE: Final = 2  # items at a process at once: one in work, one waiting, so it never idles
 
 
+def processors() -> int:
+    """Count the processors that this process may use; where the system does not say, all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one item may use: wall-clock seconds, and bytes of address space of its process."""

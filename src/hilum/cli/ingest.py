@@ -79,7 +79,10 @@ Engine = Annotated[
         help="local: this machine decodes; ray: those of a Ray cluster, which see the same folder.",
     ),
 ]
-Workers = Annotated[int | None, typer.Option(help="Processes; one for each processor.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Processes, with ray those that decode; one for each processor."),
+]
 BatchRows = Annotated[int | None, typer.Option(help="Images in one commit; 32 MiB of them.")]
 Timeout = Annotated[float, typer.Option(help="Seconds that one file may take.")]
 
@@ -142,7 +145,7 @@ def ingest(
         findings=_listed(findings), method=method, reports=reports, consensus=consensus,
         coding=coding, mapping=mapping, labels=labels, keep_ids=keep_ids, key_file=key,
         modalities=_listed(modalities) or SourceOptions.modalities,
-        workers=workers or 1 if layout in ("dicom", "vindr", "rsna") else 1,
+        workers=_for_headers(layout, None if engine == "ray" else workers),
     )  # fmt: skip
     with progress_bar("ingest") as progress:
         report = run(
@@ -228,6 +231,11 @@ def _report(report: "IngestReport", *, as_json: bool) -> None:
         note(f"{bad:,} files are in quarantine ({reasons}); "
              f"list them with: hilum show {report.collection.uri} --quarantine")  # fmt: skip
         raise typer.Exit(QUARANTINED)
+
+
+def _for_headers(layout: str, workers: int | None) -> int | None:
+    """Return how many processes read headers, here even where a cluster decodes; None is all."""
+    return workers if layout in ("dicom", "vindr", "rsna") else 1
 
 
 def _refuse_options(context: typer.Context, layout: str) -> None:

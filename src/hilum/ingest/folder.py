@@ -5,7 +5,6 @@ killed and continued ends with the same table as one that was not. A file that c
 into quarantine with its reason, and is tried again at the next run.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +22,7 @@ from hilum.images import Channels, Resize
 from hilum.ingest.admission import Admission, IngestReport, Outcome, unknown_sizes
 from hilum.progress import Progress, silent
 from hilum.sources import Listing, SourceOptions, read_source
-from hilum.workers import Limits, run_in_order
+from hilum.workers import Limits, processors, run_in_order
 
 DEFAULT_SIZE: Final = 320
 LARGEST_SIZE: Final = 4096
@@ -249,7 +248,7 @@ class _Films:
             make = partial(_decoder, self.limits)
             chunks = _batched(tasks, _CHUNK)
             return chain.from_iterable(map_in_order(make, chunks, workers=self.workers))
-        processes = min(self.workers or _processors(), max(1, len(images)))
+        processes = min(self.workers or processors(), max(1, len(images)))
         return run_in_order(decode, tasks, processes=processes, limits=self.limits)
 
     def file_bytes(self, images: pl.Series) -> pl.Series:
@@ -295,10 +294,3 @@ def _as_json(value: object) -> object:
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, Path) else value
-
-
-def _processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.progress import Progress
+from hilum.workers import processors
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -26,7 +27,7 @@ _DIRECTORY: Final = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDI
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"  # the whole data set is compressed (PS3.5, A.5)
 _META_SPAN: Final = 4096  # bytes; the transfer syntax is named in the file's meta information
 _DICOM_SUFFIXES: Final = (".dcm", ".dicom")
-_CHUNK: Final = 64  # files per message to a worker
+_CHUNK: Final = 64  # files per message to a worker; fewer are not worth one
 
 _KEYWORDS: Final = {
     "patient": "PatientID",
@@ -117,15 +118,16 @@ def read_header(path: Path) -> Header | Unread:
 
 
 def read_headers(
-    paths: Sequence[Path], workers: int, progress: Progress
+    paths: Sequence[Path], workers: int | None, progress: Progress
 ) -> Iterator[Header | Unread]:
     """Read many headers, in the order of `paths`, in this process or in several."""
     progress(0, len(paths))
-    if workers <= 1:
+    processes = min(workers or processors(), -(-len(paths) // _CHUNK))
+    if processes <= 1:
         yield from _counted(map(read_header, paths), len(paths), progress)
         return
     # Spawned, not forked: the caller may hold threads and open stores that do not survive a fork.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from _counted(pool.map(read_header, paths, chunksize=_CHUNK), len(paths), progress)
 
 

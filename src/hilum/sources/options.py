@@ -50,7 +50,8 @@ class SourceOptions:
     modalities
         DICOM modalities to keep (``dicom``).
     workers
-        Processes that read DICOM headers (``dicom``, ``vindr``, ``rsna``).
+        Processes that read DICOM headers (``dicom``, ``vindr``, ``rsna``); one for each processor
+        if None.
     progress
         Told how many DICOM headers (``dicom``, ``vindr``, ``rsna``) or reports (``mimic``) are
         read.
@@ -70,5 +71,5 @@ class SourceOptions:
     keep_ids: bool = False
     key_file: Path | None = None
     modalities: tuple[str, ...] = RADIOGRAPHY
-    workers: int = 1
+    workers: int | None = 1
     progress: Progress = field(default=silent, compare=False, repr=False)
