@@ -180,9 +180,10 @@ def test_the_command_scores_the_test_split_and_writes_what_evaluate_reads(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--evaluate", "anomaly"], "--evaluate anomaly and --anomaly CLASS go together"),
-        (["--text", "x", "--anomaly", "Mass"], "--evaluate anomaly and --anomaly CLASS go toge"),
-        (["--evaluate", "findings", "--out", "x.csv"], "--out for --evaluate anomaly"),
+        (["--evaluate", "anomaly"], "--evaluate anomaly needs --anomaly CLASS"),
+        (["--text", "x", "--anomaly", "Mass"], "--anomaly: of no effect with --text"),
+        (["--evaluate", "findings", "--out", "x.csv"], "--out: of no effect with --evaluate f"),
+        (["--evaluate", "anomaly", "--anomaly", "Mass", "--encoder", "e"], "--encoder: of no"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

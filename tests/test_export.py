@@ -29,6 +29,7 @@ from hilum.sources import read_source
 from hilum.tables import read_table
 from small_source import small_source
 from trees_sources import chexpert
+from watching import misuse
 
 INFO = EmbeddingInfo(3, "a" * 64, "small net")
 
@@ -490,8 +491,8 @@ def test_the_commands_export_and_import(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--layout", "chexzero", "--size", "64"), "the chexzero layout has no option --size; it"),
-        (("--layout", "medselect", "--views", "PA"), "the medselect layout has no option --views"),
+        (("--layout", "chexzero", "--size", "64"), "--size: of no effect with --layout chexzero,"),
+        (("--layout", "medselect", "--views", "PA"), "--views: of no effect with --layout m"),
     ],
 )
 def test_an_option_that_an_import_would_not_heed_is_refused(
@@ -508,3 +509,16 @@ def test_an_option_that_an_import_would_not_heed_is_refused(
         main()
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_option_that_an_export_would_not_heed_is_refused(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    command = ["export", collection.uri, str(tmp_path / "t.csv"), "--embedding", "none",
+               "--policy", "?"]  # fmt: skip
+    said = misuse(command, monkeypatch, capsys)
+    assert said == (2, "Error: --embedding, --policy: of no effect with --to csv")
+    assert not (tmp_path / "t.csv").exists()
+    said = misuse(["show", collection.uri, "--quarantine", "--where", "?"], monkeypatch, capsys)
+    assert said == (2, "Error: --where: of no effect with --quarantine")

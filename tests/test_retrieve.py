@@ -379,9 +379,16 @@ def test_the_command_measures_both_directions(
     [
         ([], "give a sentence with --text, an image with --image, or --evaluate; one"),
         (["--text", "mass", "--evaluate", "reports"], "give a sentence with --text, an image"),
-        (["--evaluate", "reports", "--sheet", "s.png"], "--out and --sheet are for what --text or"),
+        (["--evaluate", "reports", "--sheet", "s.png"], "--sheet: of no effect with --evaluate r"),
+        (["--evaluate", "reports", "-k", "3", "--index", "ann", "--same-patient", "--findings",
+          "?"],
+         "-k, --same-patient, --index, --findings: of no effect with --evaluate reports"),
+        (["--evaluate", "findings", "--section", "findings"], "--section: of no effect with --ev"),
+        (["--image", "i0001", "--findings", "Gout", "--queries", "none", "--bootstrap", "-5"],
+         "--findings, --queries, --bootstrap: of no effect with --image"),
+        (["--text", "mass", "--same-patient"], "--same-patient: of no effect with --text"),
     ],
-)
+)  # fmt: skip
 def test_the_command_does_one_of_two_things(
     base: list[str | Path],
     monkeypatch: pytest.MonkeyPatch,

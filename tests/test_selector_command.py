@@ -202,6 +202,19 @@ def test_a_collection_needs_an_embedding(
     assert "Error: a collection needs --embedding NAME" in capsys.readouterr().err
 
 
+def test_files_of_the_original_say_themselves_who_teaches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    originals_files(tmp_path / "files")
+    assert run(
+        monkeypatch, "train", str(tmp_path / "files"), str(tmp_path / "run"), "--layout",
+        "medselect", "--embedding", "moco", "--train", "test", "--validate", "test", *PLAN,
+    ) == 2  # fmt: skip
+    said = "Error: --embedding, --train, --validate: of no effect with --layout medselect\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "run").exists()
+
+
 # ----------------------------------------------------------------------------------- test
 
 

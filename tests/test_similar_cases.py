@@ -378,11 +378,16 @@ def test_the_query_may_lie_outside_the_images_looked_at(
         (["--query", "i0002"], "name the images that were retrieved, or an --embedding"),
         (["i0005", "--query", "i0002", "--masks", "."], "--masks is what --fidelity scores"),
         (["i0005", "--query", "i0002", "--x-mir-json"], "--x-mir-json writes what --fidelity mea"),
-        (["i0005", "--query", "i0002", "--score"], "--score are not for --query; see --fidelity"),
-        (["i0005", "--fidelity"], "--fidelity is for pairs of images: give --query, too"),
-        (["i0005", "--set", "rest=exact"], "--set is for pairs of images: give --query, too"),
+        (["i0005", "--query", "i0002", "--score"], "--score: of no effect with --query; see --fid"),
+        (["i0005", "--fidelity"], "--fidelity: for pairs of images; give --query, too"),
+        (["i0005", "--set", "rest=exact"], "--set: for pairs of images; give --query, too"),
+        (["i0005", "-k", "3", "--steps", "9"], "-k, --steps: for pairs of images; give --query"),
+        (["i0005", "--tolerance", "9"], "--tolerance: of no effect without --score"),
+        (["i0005", "--query", "i0002", "-k", "3"], "-k: of no effect where images are named"),
+        (["i0005", "--query", "i0002", "--steps", "3", "--seed", "1"],
+         "--steps, --seed: of no effect without --fidelity"),
     ],
-)
+)  # fmt: skip
 def test_what_makes_no_sense_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
 ) -> None:

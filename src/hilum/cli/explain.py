@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.explain_pairs import Asked, similar
-from hilum.cli.options import read_settings
+from hilum.cli.options import read_settings, refuse_options
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,14 +84,20 @@ Masks = Annotated[
 ]
 Pictures = Annotated[int, typer.Option(min=0, help="How many maps to draw, the first ones.")]
 Tolerance = Annotated[
-    float, typer.Option(help="With --score: how near still counts, as a share of the image.")
+    float, typer.Option(help="When scored: how near still counts, as a share of the image.")
 ]
-Bootstrap = Annotated[int, typer.Option(help="With --score: resamples of patients.")]
-Level = Annotated[float, typer.Option(help="With --score: coverage of the intervals.")]
-Seed = Annotated[int, typer.Option(help="With --score: of all that is drawn.")]
+Bootstrap = Annotated[int, typer.Option(help="When scored: resamples of patients.")]
+Level = Annotated[float, typer.Option(help="When scored: coverage of the intervals.")]
+Seed = Annotated[int, typer.Option(help="When scored: of all that is drawn.")]
 Batch = Annotated[int, typer.Option(help="Images at a time.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+# What says nothing of other maps, as the function below calls it.
+_OF_FINDINGS: Final = {"findings", "prompts", "score"}
+_OF_PAIRS: Final = {"embedding", "k", "fidelity", "steps", "x_mir_json", "settings"}
+_OF_MEASURES: Final = {"steps", "tolerance", "bootstrap", "level", "seed"}
 
 
 def register(app: typer.Typer) -> None:
@@ -100,6 +106,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
+    context: typer.Context,
     collection: Uri,
     model: Model,
     out: Out,
@@ -136,11 +143,10 @@ def explain(
     """
     from hilum.collection import open_collection
 
+    _refuse(context, query=query is not None, named=bool(images), measured=score or fidelity)
     opened = open_collection(collection)
     counting = {"tolerance": tolerance, "bootstrap": bootstrap, "level": level, "seed": seed}
     if query is not None:
-        if findings or prompts is not None or score:
-            raise UsageError("--finding, --prompts and --score are not for --query; see --fidelity")
         asked = Asked(
             query, where, images, k, embedding, method or "sbsm", layer,
             read_settings(settings or []), fidelity, steps, x_mir_json, masks, counting, pictures,
@@ -148,7 +154,6 @@ def explain(
         )  # fmt: skip
         similar(opened, model, out, asked, as_json=as_json)
         return
-    _refuse_pairs(embedding=embedding, fidelity=fidelity, x_mir_json=x_mir_json, set=settings)
     if masks is not None and not score:
         raise UsageError("--masks is what --score scores against: give both")
     view = opened if where is None else opened.where(where)
@@ -202,13 +207,17 @@ def _write(
     emit(data, as_json=as_json, text=text)
 
 
-def _refuse_pairs(**given: object) -> None:
-    """Refuse what is for pairs of images alone."""
-    for name, value in given.items():
-        if value:
-            raise UsageError(
-                f"--{name.replace('_', '-')} is for pairs of images: give --query, too"
-            )
+def _refuse(context: typer.Context, *, query: bool, named: bool, measured: bool) -> None:
+    """Refuse options that do nothing with what is asked for."""
+    if query:
+        refuse_options(context, _OF_FINDINGS, "of no effect with --query; see --fidelity")
+        if named:
+            refuse_options(context, {"k"}, "of no effect where images are named")
+    else:
+        refuse_options(context, _OF_PAIRS, "for pairs of images; give --query, too")
+    if not measured:
+        needed = "--fidelity" if query else "--score"
+        refuse_options(context, _OF_MEASURES, f"of no effect without {needed}")
 
 
 def _remark(maps: "Saliency", drawn: int, marked: Sequence[str]) -> None:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.options import all_but, refuse_options
 
 if TYPE_CHECKING:
     from hilum.ingest import IngestReport
 
 _CHANNELS: Final[dict[str | None, Literal[1, 3] | None]] = {None: None, "1": 1, "3": 3}
+_OF_IMPORTS: Final = {"source", "collection", "layout", "name", "prefix", "as_json"}
+_OF_MEDSELECT: Final = {"embedding", "policy"}
 QUARANTINED = 3
 """Exit status: finished, but some files are in quarantine."""
 
@@ -137,7 +140,10 @@ def ingest(
     from hilum.workers import Limits
 
     if layout in IMPORTS:
-        _refuse_options(context, layout)
+        refuse_options(
+            context, all_but(context, _OF_IMPORTS),
+            f"of no effect with --layout {layout}, whose files say what they hold",
+        )  # fmt: skip
         _report(IMPORTS[layout](source, collection, name=name, prefix=prefix), as_json=as_json)
         return
     options = SourceOptions(
@@ -160,6 +166,7 @@ def ingest(
 
 
 def show(
+    context: typer.Context,
     collection: Uri,
     where: Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")] = None,
     quarantine: Annotated[
@@ -173,6 +180,7 @@ def show(
 
     opened = open_collection(collection)
     if quarantine:
+        refuse_options(context, {"where"}, "of no effect with --quarantine")
         rows = opened.quarantine()
         emit(rows.to_dicts(), as_json=as_json, text=rows.write_csv().rstrip("\n"))
         return
@@ -181,6 +189,7 @@ def show(
 
 
 def export(
+    context: typer.Context,
     collection: Uri,
     out: Annotated[Path, typer.Argument(help="A .csv file (csv), else a folder.")],
     to: Annotated[str, typer.Option(help="csv, chexzero or medselect.")] = "csv",
@@ -197,6 +206,8 @@ def export(
     from hilum.collection import open_collection
     from hilum.export import export as run
 
+    if to != "medselect":
+        refuse_options(context, _OF_MEDSELECT, f"of no effect with --to {to}")
     opened = open_collection(collection)
     view = opened.where(where) if where else opened
     path = run(view, out, to, embedding=embedding, policy=policy)
@@ -236,18 +247,6 @@ def _report(report: "IngestReport", *, as_json: bool) -> None:
 def _for_headers(layout: str, workers: int | None) -> int | None:
     """Return how many processes read headers, here even where a cluster decodes; None is all."""
     return workers if layout in ("dicom", "vindr", "rsna") else 1
-
-
-def _refuse_options(context: typer.Context, layout: str) -> None:
-    """Refuse what an import would not heed: its files say what they hold."""
-    from hilum.errors import UsageError
-
-    heeded = {"source", "collection", "layout", "name", "prefix", "as_json"}
-    for option in context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        if option.name not in heeded and source and source.name == "COMMANDLINE":
-            raise UsageError(f"the {layout} layout has no option {option.opts[0]}; "
-                             "it has --name and --prefix")  # fmt: skip
 
 
 def _listed(text: str | None) -> tuple[str, ...] | None:

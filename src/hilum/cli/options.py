@@ -90,8 +90,16 @@ def recipe_changes(options: Mapping[str, Any], pairs: list[str] | None) -> dict[
     return own | changes
 
 
+def all_but(context: typer.Context, heeded: Collection[str]) -> set[str]:
+    """Return the parameters of a command but for some."""
+    return {option.name for option in context.command.params if option.name} - set(heeded)
+
+
 def refuse_options(context: typer.Context, names: Collection[str], reason: str) -> None:
     """Raise UsageError if an option was given that does nothing with what was asked for.
+
+    ``--device`` need not be among them: it says where to compute whatever is computed, and one
+    that never does so may be told all the same.
 
     Parameters
     ----------

@@ -1,12 +1,12 @@
 """`hilum retrieve`: images by a sentence or an image, and how well a space finds the right ones."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from hilum.cli.console import emit, note
-from hilum.cli.options import listed
+from hilum.cli.options import all_but, listed, refuse_options
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,11 @@ Image = Annotated[
 Nearest = Annotated[int, typer.Option("-k", min=1, help="How many images.")]
 Where = Annotated[str | None, typer.Option(help="SQL: only among images that fulfil it.")]
 SamePatient = Annotated[
-    bool, typer.Option("--same-patient", help="Find images of the query's own patient, too.")
+    bool,
+    typer.Option(
+        "--same-patient",
+        help="With --image or --evaluate findings: images of the query's own patient, too.",
+    ),
 ]
 Index = Annotated[
     Literal["auto", "exact", "ann"],
@@ -78,12 +82,26 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
+# What each of the things to do heeds, as the function below calls it.
+_ALWAYS: Final = {"collection", "embedding", "text", "image", "evaluate", "device", "as_json"}
+_FOUND: Final = {"encoder", "k", "where", "index", "out", "sheet"}
+_COUNTED: Final = {"where", "bootstrap", "level", "seed"}
+_HEEDED: Final = {
+    "--text": _FOUND,
+    "--image": _FOUND | {"same_patient"},
+    "--evaluate reports": _COUNTED | {"encoder", "section"},
+    "--evaluate findings": _COUNTED | {"findings", "queries", "same_patient"},
+    "--evaluate anomaly": _COUNTED | {"findings", "queries", "anomaly", "out"},
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(retrieve)
 
 
 def retrieve(
+    context: typer.Context,
     collection: Uri,
     embedding: Embedding,
     encoder: Encoder = None,
@@ -113,12 +131,11 @@ def retrieve(
     """
     if sum(one is not None for one in (text, image, evaluate)) != 1:
         raise UsageError("give a sentence with --text, an image with --image, or --evaluate; one")
-    if evaluate and (sheet is not None or (out is not None and evaluate != "anomaly")):
-        raise UsageError(
-            "--out and --sheet are for what --text or --image finds, --out for --evaluate anomaly"
-        )
-    if (evaluate == "anomaly") != (anomaly is not None):
-        raise UsageError("--evaluate anomaly and --anomaly CLASS go together")
+    what = f"--evaluate {evaluate}" if evaluate else "--text" if image is None else "--image"
+    unheeded = all_but(context, _ALWAYS | _HEEDED[what])
+    refuse_options(context, unheeded, f"of no effect with {what}")
+    if evaluate == "anomaly" and anomaly is None:
+        raise UsageError("--evaluate anomaly needs --anomaly CLASS")
     counting = {"bootstrap": bootstrap, "level": level, "seed": seed}
     if evaluate == "reports":
         _show(_reports(collection, embedding, encoder, section, where, device, counting), as_json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import listed, recipe_changes
+from hilum.cli.options import listed, recipe_changes, refuse_options
 from hilum.cli.runs import first_process, read_document
 from hilum.cli.train import Device, Json
 from hilum.errors import UsageError
@@ -80,6 +80,7 @@ def register(app: typer.Typer) -> None:
 
 @selector_app.command()
 def train(
+    context: typer.Context,
     collection: Annotated[
         str,
         typer.Argument(
@@ -116,6 +117,9 @@ def train(
     """
     from hilum.select.task_plan import TaskPlan
 
+    if layout == "medselect":
+        unheeded = {"embedding", "train_", "validate"}
+        refuse_options(context, unheeded, "of no effect with --layout medselect")
     plan = TaskPlan(
         pool, query, prevalence, negatives, findings=listed(findings), held_out=listed(held_out)
     )
