@@ -15,7 +15,7 @@ from hilum.collection import Collection, open_collection
 from hilum.collection import vectors as store
 from hilum.embed import embed
 from hilum.encoders import Encoder, random_encoder, save_encoder
-from hilum.errors import CollectionError, UsageError, WeightsError
+from hilum.errors import CollectionError, LeakError, UsageError, WeightsError
 from hilum.ingest import ingest
 from hilum.training import feed, pretrain
 from reference_training import in_processes, slow_processor
@@ -133,11 +133,12 @@ def test_a_collection_pretrains_an_encoder(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same from memory as from disk, where the collection would not fit."""
-    held = pretrain(collection, tmp_path / "held", device="cpu", **SMALL)
+    taught = collection.where("split <> 'test'")
+    held = pretrain(taught, tmp_path / "held", device="cpu", **SMALL)
     monkeypatch.setattr(feed, "fits", lambda *_: False)
-    read = pretrain(collection, tmp_path / "read", device="cpu", **SMALL)
+    read = pretrain(taught, tmp_path / "read", device="cpu", **SMALL)
     assert held.fingerprint == read.fingerprint
-    assert held.spec.source == "MoCo v2 on 24 images, from random weights"
+    assert held.spec.source == f"MoCo v2 on {len(taught)} images, from random weights"
     after = embed(collection, tmp_path / "held", "moco")
     assert after.embeddings["moco"].fingerprint == held.fingerprint
 
@@ -145,9 +146,19 @@ def test_a_collection_pretrains_an_encoder(
 def test_patients_of_the_collection_own_their_images(
     collection: Collection, tmp_path: Path
 ) -> None:
-    alone = pretrain(collection, tmp_path / "alone", device="cpu", **SMALL)
-    paired = pretrain(collection, tmp_path / "paired", device="cpu", same_patient=1.0, **SMALL)
+    taught = collection.where("split <> 'test'")
+    alone = pretrain(taught, tmp_path / "alone", device="cpu", **SMALL)
+    paired = pretrain(taught, tmp_path / "paired", device="cpu", same_patient=1.0, **SMALL)
     assert alone.fingerprint != paired.fingerprint
+
+
+def test_images_that_are_for_the_end_teach_no_encoder(
+    collection: Collection, tmp_path: Path
+) -> None:
+    count = len(collection.where("split = 'test'"))
+    with pytest.raises(LeakError, match=rf"{count} of the images to learn from or to choose by"):
+        pretrain(collection, tmp_path / "run", device="cpu", **SMALL)
+    assert not (tmp_path / "run").exists()
 
 
 # ------------------------------------------------------------------ the command line
@@ -165,10 +176,11 @@ TINY = ["--arch", "test_resnet", "--size", "24", "--batch", "8", "--queue", "16"
 
 
 def test_the_commands_pretrain_and_embed(collection: Collection, tmp_path: Path) -> None:
-    where = ["--where", "view = 'PA'"]
+    where = ["--where", "view <> 'AP' AND split <> 'test'"]
+    taught = collection.where(where[1])
     result = run("pretrain", "moco", collection.uri, tmp_path / "run", *where, *TINY, "--json")
     said = json.loads(result.stdout)
-    assert (said["images"], said["metrics"]["steps"]) == (8, 2)
+    assert (said["images"], said["metrics"]["steps"]) == (len(taught), 2)
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert settings["view"]["crop"] == [0.5, 1.0]
     result = run("embed", collection.uri, "--encoder", tmp_path / "run", "--name", "moco")

@@ -316,7 +316,7 @@ def test_validation_that_cannot_judge_is_refused(collection: Collection, tmp_pat
         train_metric(train, run, validation=alone, **TINY)
     with pytest.raises(LeakError, match="p00"):
         train_metric(train, run, validation=train, **TINY)
-    with pytest.raises(UsageError, match="11 of the images to train or validate on are of the spl"):
+    with pytest.raises(LeakError, match="11 of the images to learn from or to choose by are of"):
         train_metric(train, run, validation=collection.where("split <> 'train'"), **TINY)
 
 

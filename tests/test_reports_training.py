@@ -268,7 +268,12 @@ def test_a_patient_on_both_sides_is_a_leak(
     collection: Collection, train: Collection, tmp_path: Path
 ) -> None:
     with pytest.raises(LeakError, match=r"9 patients have images for training and for val.*p00, p"):
-        pretrain_reports(train, tmp_path / "run", validation=collection, **TINY)
+        pretrain_reports(
+            train, tmp_path / "run", validation=collection.where("split <> 'test'"), **TINY
+        )
+    for taught, judged in ((train, collection), (collection, None)):
+        with pytest.raises(LeakError, match=r"of the images to learn from or to choose by are of"):
+            pretrain_reports(taught, tmp_path / "run", validation=judged, **TINY)
 
 
 @pytest.mark.parametrize(

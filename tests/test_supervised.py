@@ -432,7 +432,7 @@ def test_patients_and_test_images_are_kept_apart(collection: Collection, tmp_pat
             collection.where("split <> 'test' AND (split <> 'val' OR visit = 0)"),
             tmp_path / "a", validation=odd, **TINY,
         )  # fmt: skip
-    with pytest.raises(UsageError, match="8 of the images to train or validate on are of the s"):
+    with pytest.raises(LeakError, match="8 of the images to learn from or to choose by are of"):
         train_supervised(train, tmp_path / "b", validation=collection.where("visit >= 0 AND "
                          "(split = 'test' OR split = 'val')"), **TINY)  # fmt: skip
     given = train_supervised(train, tmp_path / "c", validation=val, **TINY)

@@ -28,6 +28,7 @@ from hilum.training.loop import train
 from hilum.training.moco import Moco
 from hilum.training.processes import joined, wait_for_all
 from hilum.training.recipes import RECIPES, MocoRecipe, find, override
+from hilum.training.told import refuse_test_images
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -66,6 +67,8 @@ def pretrain(
     ------
     UsageError, RunError, WeightsError
         If the recipe, the run or the weights to start from cannot be used.
+    LeakError
+        If an image is of the split ``test``.
     CollectionError
         If the collection has no pixels.
     """
@@ -79,7 +82,8 @@ def pretrain(
         )
     check_channels(collection.settings.channels, chosen.channels)
     feed = feed_of(collection, side, engine.device, np.arange(length))
-    table = collection.table(["image_id", "patient_id", "sha256"])
+    table = collection.table(["image_id", "patient_id", "sha256", "split"])
+    refuse_test_images(table["split"])
     shape = (side, *collection.settings.image_shape[2:])  # nothing more than the side if grey
     data = _digest([table["image_id"].to_list(), table["sha256"].to_list(), *shape])
     return _pretrain(feed, chosen, run, table["patient_id"].to_list(), data, engine, progress)

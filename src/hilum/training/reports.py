@@ -21,7 +21,7 @@ from hilum.training.recipes import find, override
 from hilum.training.report_recipes import REPORT_RECIPES, ReportRecipe
 from hilum.training.report_task import ReportTask
 from hilum.training.report_validation import Measure, retrieval, zeroshot
-from hilum.training.told import Told, refuse_shared_patients, survey, told
+from hilum.training.told import Told, refuse_shared_patients, refuse_test_images, survey, told
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -74,7 +74,8 @@ def pretrain_reports(
         If there is nothing to learn from, or the recipe, the run or the weights to start from
         cannot be used.
     LeakError
-        If a patient has images for training and for validation.
+        If a patient has images for training and for validation, or an image is of the split
+        ``test``.
     CollectionError
         If the collection has no pixels.
     """
@@ -88,6 +89,9 @@ def pretrain_reports(
         )
     if validation is None:
         chosen = replace(chosen, validate="none")
+    for view in (collection, validation):
+        if view is not None:
+            refuse_test_images(view.table(["split"])["split"])
     engine = choose_engine(device, chosen.train.precision)
     images = told(collection, chosen.words, reports)
     tokens, counts = survey(images.texts, chosen.context)

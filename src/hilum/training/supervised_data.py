@@ -15,7 +15,7 @@ from hilum.features.inputs import check_inputs
 from hilum.features.past import read_past
 from hilum.tables import Table
 from hilum.training.targets import Uncertain, averaged, majority, targets_of
-from hilum.training.told import refuse_shared_patients
+from hilum.training.told import refuse_shared_patients, refuse_test_images
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -180,16 +180,10 @@ def refuse_one_class(taught: Lesson) -> None:
 
 
 def refuse_leaks(taught: Lesson, judged: Lesson | None) -> None:
-    """Raise LeakError if a patient is on both sides, UsageError if an image is of split test."""
+    """Raise LeakError if a patient is on both sides, or an image is of the split test."""
     for one in (taught, judged):
-        if one is None:
-            continue
-        split = one.view.table(["split"])["split"].to_numpy()[one.rows]
-        if (split == "test").any():
-            raise UsageError(
-                f"{int((split == 'test').sum())} of the images to train or validate on are of the "
-                "split test; those are for the end alone: leave them out (split <> 'test')"
-            )
+        if one is not None:
+            refuse_test_images(one.view.table(["split"])["split"].gather(one.rows))
     if judged is not None:
         refuse_shared_patients(taught.patients, judged.patients)
 

@@ -134,6 +134,25 @@ def refuse_shared_patients(train: Iterable[str], validation: Iterable[str]) -> N
         )
 
 
+def refuse_test_images(splits: Iterable[str | None]) -> None:
+    """Make sure that nothing is learnt from, or chosen by, the images that are for the end.
+
+    That holds for pretraining, too: an encoder that has seen the test images, and a pair that has
+    read what is said of them, are judged too kindly there.
+
+    Raises
+    ------
+    LeakError
+        With the number of such images.
+    """
+    if count := sum(split == "test" for split in splits):
+        raise LeakError(
+            f"{count} of the images to learn from or to choose by are of the split test, which is "
+            "for the end alone: leave them out (split <> 'test'); a collection that nothing will "
+            "be measured on can be ingested without a test split (--fractions 0.9,0.1,0)"
+        )
+
+
 def _check_ids(images: list[str], reports: Mapping[str, str]) -> None:
     if not set(images) & set(reports):
         example = f"those of the reports are like {next(iter(reports))!r}" if reports else "none"
