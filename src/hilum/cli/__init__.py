@@ -12,6 +12,7 @@ import typer
 from hilum.cli.classify import register as register_classify
 from hilum.cli.compare import register as register_compare
 from hilum.cli.demo import register as register_demo
+from hilum.cli.encoders import register as register_encoders
 from hilum.cli.evaluate import register as register_evaluate
 from hilum.cli.explain import register as register_explain
 from hilum.cli.frontier import register as register_frontier
@@ -23,7 +24,6 @@ from hilum.cli.phantom import register as register_phantom
 from hilum.cli.retrieve import register as register_retrieve
 from hilum.cli.select import register as register_select
 from hilum.cli.selector import register as register_selector
-from hilum.cli.supervised import register as register_supervised
 from hilum.cli.train import register as register_train
 from hilum.cli.zeroshot import register as register_zeroshot
 from hilum.errors import HilumError, UsageError
@@ -41,11 +41,11 @@ register_demo(app)  # then in the order in which data flows
 register_phantom(app)
 register_ingest(app)
 register_labels(app)
-register_train(app)
+register_encoders(app)
 register_selector(app)
 register_select(app)
 register_classify(app)
-register_supervised(app)
+register_train(app)
 register_compare(app)
 register_metric(app)
 register_zeroshot(app)

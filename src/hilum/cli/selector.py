@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
+from hilum.cli.encoders import Device, Json
 from hilum.cli.options import listed, recipe_changes, refuse_options
 from hilum.cli.runs import first_process, read_document
-from hilum.cli.train import Device, Json
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,219 +1,251 @@
-"""`hilum pretrain`, `hilum embed` and `hilum convert`: encoders made, used and brought in."""
+"""`hilum train` and `hilum predict`: from all the labels of some patients to scores of others."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import recipe_changes, refuse_options
-from hilum.cli.runs import first_process, read_document
+from hilum.cli.options import listed, recipe_changes, refuse_options
+from hilum.cli.runs import first_process, read_document, with_interval
 
-pretrain_app = typer.Typer(
-    help="Train an encoder without labels.", no_args_is_help=True, rich_markup_mode="rich"
-)
+if TYPE_CHECKING:
+    from hilum.collection import Collection
 
+Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
+Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
+Inputs = Annotated[
+    str,
+    typer.Option(
+        help="What the model sees, separated by commas: image, demographics (age, sex, view), "
+        "previous (labels of the previous visit), history (of all earlier visits), course (more "
+        "of them). By default image where there are pixels, else demographics,history."
+    ),
+]
+Findings = Annotated[str, typer.Option(help="What to learn, separated by commas; all by default.")]
+Where = Annotated[str, typer.Option(help="Which images, as SQL; '' takes all.")]
+Uncertain = Annotated[
+    str | None,
+    typer.Option(
+        "--uncertain",
+        "--policy",
+        help="What uncertain labels count as: ignore, positive, negative, or with the image a "
+        "number from 0 to 1.",
+        show_default="ignore",
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="With the image: nih-study, modern or modern-small (the default)."),
+]
+Backbone = Annotated[str | None, typer.Option(help="With the image: a timm architecture.")]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        help="With the image: random, timm:NAME, a run of hilum pretrain or train, or weights."
+    ),
+]
+Pooling = Annotated[
+    Literal["own", "avg", "max"] | None,
+    typer.Option(help="With the image: how the last feature map becomes a vector."),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option(help="With the image: study, bce, positive, focal, asymmetric, adjusted or auc."),
+]
+Epochs = Annotated[float | None, typer.Option(help="With the image: rounds of all images.")]
+Batch = Annotated[int | None, typer.Option(help="With the image: images per step.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="With the image: any field of the recipe, as NAME=VALUE (JSON)."),
+]
+Device = Annotated[str, typer.Option(help="With the image: auto, cpu or cuda.")]
+Model = Annotated[
+    Literal["logistic", "boosted", "mean"] | None,
+    typer.Option(
+        help="Without it: logistic regression (the default), boosted trees, or the mean of both."
+    ),
+]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit", help="Without it: fit again on train and val together, once all is chosen."
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+# What says nothing of the other kind of model, as the function below calls it.
+_OF_IMAGES: Final = ("recipe", "backbone", "init", "pooling", "loss", "epochs", "batch", "set_")
+_OF_TABLES: Final = ("model", "refit")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(pretrain_app, name="pretrain")
-    app.command()(embed)
-    app.command()(convert)
+    app.command()(train)
+    app.command()(predict)
 
 
-@pretrain_app.command()
-def moco(
-    collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
-    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
-    recipe: Annotated[str, typer.Option(help="moco-small or moco-cxr.")] = "moco-small",
-    where: Annotated[
-        str, typer.Option(help="Which images, as SQL; '' takes all.")
-    ] = "split = 'train'",
-    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="How long, in rounds of all images.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")] = None,
-    arch: Annotated[str | None, typer.Option(help="A timm architecture.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    queue: Annotated[int | None, typer.Option(help="Length of the queue of keys.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Divides the cosines.")] = None,
-    init: Annotated[
-        str | None, typer.Option(help="random, timm:NAME, a weights file or a run.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
-    ] = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Pretrain an image encoder by momentum contrast (MoCo v2, as MoCo-CXR uses it).
-
-    The encoder is written to RUN/encoder.safetensors. A run that was stopped goes on where it
-    was when the same command is given again. Several GPUs: torchrun --no-python
-    --nproc-per-node N hilum pretrain moco ...
-    """
-    import hilum
-
-    given = {
-        "steps": steps, "epochs": epochs, "batch": batch, "size": size, "--arch architecture": arch,
-        "lr": lr, "queue": queue, "temperature": temperature, "init": init, "seed": seed,
-        "precision": precision,
-    }  # fmt: skip
-    changes = recipe_changes(given, set_)
-    chosen = hilum.open(collection)
-    if where:
-        chosen = chosen.where(where)
-    note(f"{len(chosen)} images")
-    with progress_bar("pretrain") as progress:
-        encoder = hilum.pretrain(chosen, run, recipe, device=device, progress=progress, **changes)
-    if not first_process():
-        return
-    metrics = read_document(run)
-    found = {"run": str(run), "images": len(chosen), "fingerprint": encoder.fingerprint,
-             "metrics": metrics}  # fmt: skip
-    text = f"{run}: loss {metrics['loss']:.3f}, encoder {encoder.fingerprint[:12]}"
-    emit(found, as_json=as_json, text=text)
-
-
-@pretrain_app.command()
-def report(
-    collection: Annotated[str, typer.Argument(help="A collection with pixels and reports.")],
-    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
-    recipe: Annotated[str, typer.Option(help="reports-small or chexzero.")] = "reports-small",
-    where: Annotated[
-        str, typer.Option(help="Which images to learn from, as SQL; '' takes all.")
-    ] = "split = 'train'",
-    validate: Annotated[
-        str | None,
-        typer.Option(
-            help="What decides which weights are kept: retrieval, zeroshot (reads the labels of "
-            "the validation images) or none."
-        ),
-    ] = None,
-    validation: Annotated[
-        str, typer.Option(help="Which images decide it, as SQL.")
-    ] = "split = 'val'",
-    init: Annotated[
-        str | None,
-        typer.Option(help="random, a MoCo run, a pair, timm:NAME or open_clip:NAME:TAG."),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="How long, in rounds of all images.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
-    ] = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Pretrain an encoder of images and texts on images and their reports (CLIP, CheXzero).
-
-    The pair is written to RUN/encoder.safetensors. A run that was stopped goes on where it was
-    when the same command is given again. Several GPUs: torchrun --no-python --nproc-per-node N
-    hilum pretrain report ...
-    """
-    import hilum
-
-    given = {"validate": validate, "init": init, "steps": steps, "epochs": epochs, "batch": batch}
-    changes = recipe_changes(given, set_)
-    every = hilum.open(collection)
-    chosen = every.where(where) if where else every
-    judges = None if changes.get("validate") == "none" else every.where(validation)
-    note(f"{len(chosen)} images")
-    with progress_bar("pretrain") as progress:
-        pair = hilum.pretrain_reports(
-            chosen, run, recipe, validation=judges, device=device, progress=progress, **changes
-        )
-    if not first_process():
-        return
-    metrics, reports = read_document(run), read_document(run, "settings.json")["reports"]
-    if reports["left_out"]:
-        note(f"{reports['left_out']} images left out: nothing to learn from in their reports")
-    found = {"run": str(run), "fingerprint": pair.fingerprint, "reports": reports,
-             "metrics": metrics}  # fmt: skip
-    best = "" if metrics["best"] is None else f", best measure {metrics['best']:.3f}"
-    text = f"{run}: loss {metrics['loss']:.3f}{best}, pair {pair.fingerprint[:12]}"
-    emit(found, as_json=as_json, text=text)
-
-
-def embed(
+def train(
     context: typer.Context,
-    collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
-    encoder: Annotated[
+    collection: Uri,
+    run: Run,
+    inputs: Inputs = "",
+    recipe: Recipe = None,
+    backbone: Backbone = None,
+    init: Init = None,
+    pooling: Pooling = None,
+    loss: Loss = None,
+    uncertain: Uncertain = None,
+    findings: Findings = "",
+    where: Where = "",
+    epochs: Epochs = None,
+    batch: Batch = None,
+    set_: Set = None,
+    device: Device = "auto",
+    model: Model = None,
+    refit: Refit = False,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Train on the labels of the split train, and choose on the split val.
+
+    With image among the inputs: a network, into RUN/classifier.safetensors. A run that was stopped
+    goes on where it was when the same command is given again. Several GPUs: torchrun --no-python
+    --nproc-per-node N hilum train ...
+
+    Without: from age, sex, view and the labels of earlier visits, for collections made with
+    --no-pixels, too, into RUN/model.safetensors.
+
+    RUN/metrics.json says how either does on validation patients. No image of the split test is
+    read.
+    """
+    from hilum.collection import open_collection
+
+    whole = open_collection(collection)
+    view = whole.where(where) if where else whole
+    seen = listed(inputs) or (("image",) if view.size else ("demographics", "history"))
+    names = tuple(listed(findings)) or None
+    if "image" in seen:
+        refuse_options(context, _OF_TABLES, "only for a model without the image (see --inputs)")
+        fields = {
+            "recipe": recipe, "--backbone architecture": backbone, "init": init,
+            "pooling": pooling, "loss": loss, "epochs": epochs, "batch": batch, "seed": seed,
+            "uncertain": None if uncertain is None else _number_or_name(uncertain),
+        }  # fmt: skip
+        changes = recipe_changes(fields, set_)
+        facts = _train_classifier(view, run, seen, names, device, changes)
+    else:
+        refuse_options(context, _OF_IMAGES, "only for a model with the image (see --inputs)")
+        facts = _train_tabular(
+            view, run, seen, names, (model or "logistic", uncertain or "ignore", refit, seed or 0)
+        )
+    if first_process():
+        emit(facts, as_json=as_json, text=f"{run}: {_said(facts)}")
+
+
+def _train_classifier(
+    view: "Collection", run: Path, inputs: tuple[str, ...], findings: tuple[str, ...] | None,
+    device: str, changes: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    import hilum
+
+    recipe = changes.pop("recipe", "modern-small")
+    with progress_bar("train") as progress:
+        made = hilum.train(
+            view, run, recipe, inputs=inputs, findings=findings, device=device, progress=progress,
+            **changes,
+        )  # fmt: skip
+    for finding, text in made.notes.items():
+        note(f"{finding}: {text}")
+    settings, metrics = (read_document(run, name) for name in ("settings.json", "metrics.json"))
+    return {
+        "run": str(run),
+        "images": settings["images"],
+        "fingerprint": made.fingerprint,
+        **metrics,
+    }
+
+
+def _train_tabular(
+    view: "Collection", run: Path, inputs: tuple[str, ...], findings: tuple[str, ...] | None,
+    how: tuple[str, Any, bool, int],
+) -> dict[str, Any]:  # fmt: skip
+    from hilum.errors import UsageError
+    from hilum.tabular import Recipe
+    from hilum.tabular import train as run_training
+
+    kind, uncertain, refit, seed = how
+    if uncertain not in ("ignore", "positive", "negative"):
+        raise UsageError(
+            f"without the image an uncertain label counts as ignore, positive or negative; got "
+            f"{uncertain!r}"
+        )
+    recipe = Recipe(tuple(inputs), kind, findings, uncertain, refit, seed)
+    with progress_bar("train") as progress:
+        made = run_training(view, run, recipe, progress)
+    for finding, text in made.notes.items():
+        note(f"{finding}: {text}")
+    metrics = read_document(run)
+    return {"run": str(run), "images": made.provenance["images"], **metrics}
+
+
+def predict(
+    collection: Uri,
+    model: Annotated[Path, typer.Option(exists=True, help="A run of hilum train, or its weights.")],
+    out: Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")],
+    where: Where = "split = 'test'",
+    without: Annotated[
         str,
         typer.Option(
-            help="A run folder, a weights file, timm:NAME, open_clip:NAME:TAG, or random:NAME "
-            "(untrained)."
+            help="Inputs to do without, separated by commas, where the model learnt to: of a "
+            "patient of whom nothing is known."
         ),
-    ],
-    name: Annotated[str, typer.Option(help="What to call the embedding.")],
-    batch: Annotated[int, typer.Option(help="Images at a time.")] = 64,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another encoder's of this name.")
-    ] = False,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(metavar="ENGINE", help="local: this machine; ray: those of a Ray cluster."),
-    ] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="With ray: how many encode; one for each GPU, else processor."),
+    ] = "",
+    looks: Annotated[
+        int | None, typer.Option(help="Looks at an image to average: 1, or 5 (into its corners).")
     ] = None,
-    device: Device = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Add one vector per image to a collection, under a name.
+    """Score images with a trained model; hilum evaluate reads the table.
 
-    A job that was stopped goes on where it was when the same command is given again.
+    What is known of earlier visits comes from the whole collection, whatever --where keeps.
     """
     import hilum
-    from hilum.encoders.device import choose_engine
+    from hilum.collection import open_collection
+    from hilum.tables import write_table
 
-    there = engine == "ray"
-    if not there:
-        refuse_options(context, ("workers",), "only with --engine ray")
-    loaded = hilum.load_encoder(encoder, engine=choose_engine("cpu" if there else device))
-    with progress_bar("embed") as progress:
-        view = hilum.embed(
-            hilum.open(collection), encoder if there else loaded, name, batch_size=batch,
-            overwrite=overwrite, engine=engine, workers=workers, device=device, progress=progress,
-        )  # fmt: skip
-    found = {
-        "collection": collection,
-        "embedding": name,
-        "images": len(view),
-        "dim": loaded.spec.dim,
-        "fingerprint": loaded.fingerprint,
-        "engine": f"ray, {device} on each worker" if there else str(loaded.engine),
+    view = open_collection(collection)
+    view = view.where(where) if where else view
+    with progress_bar("predict") as progress:
+        scores = hilum.predict(
+            view, model, without=listed(without), looks=looks, device=device, progress=progress
+        )
+    write_table(scores, out)
+    for finding, text in scores.notes.items():
+        note(f"{finding}: {text}")
+    facts = {
+        "scores": str(out),
+        "images": len(scores),
+        "findings": list(scores.findings),
+        "notes": dict(scores.notes),
     }
-    text = f"{collection}: {name}, {len(view)} vectors of {loaded.spec.dim} numbers"
-    emit(found, as_json=as_json, text=text)
+    emit(facts, as_json=as_json, text=f"{out}: {len(scores)} images")
 
 
-def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="A foreign checkpoint (.pth.tar, .pt).")],
-    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
-    layout: Annotated[
-        str,
-        typer.Option("--from", help="Who wrote it: moco-cxr, chexnet, x-mir, chexzero, open-clip."),
-    ],
-    arch: Annotated[
-        str | None, typer.Option(help="Its model, where the weights do not say: ViT-B-32.")
-    ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the encoder's input, pixels; 320 for moco-cxr.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Convert a foreign checkpoint to an encoder, and account for everything in it."""
-    import hilum
+def _number_or_name(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
-    report = hilum.convert(checkpoint, out, layout, size=size, architecture=arch)
-    emit(report.as_dict(), as_json=as_json, text=report.as_text())
+
+def _said(metrics: dict[str, Any]) -> str:
+    if metrics["validation"] is None:
+        return "no finding can be measured on validation patients"
+    auroc = metrics["validation"]["mean"]["auroc"]
+    if auroc["estimate"] is None:
+        return "no finding can be measured on validation patients"
+    return f"mean AUROC on validation patients {with_interval(auroc)}"
