@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "hilum"
 ROOMS = [
     "errors",
     "progress",
+    "files",
     "findings",
     "tables",
     "reports",

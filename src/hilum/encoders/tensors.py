@@ -6,9 +6,7 @@ is killed at any moment leaves the old file or the new one, never half of one.
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hilum.errors import WeightsError
+from hilum.files import replacing
 
 FOREIGN = "; convert foreign weights with `hilum convert`"
 HEADER = "hilum"  # the one metadata key: a file with several has no fixed byte order
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path; when the block ends well, it becomes `path` in one step."""
-    temporary = path.with_name(f".{path.name}.writing")
-    temporary.touch()
-    mode = temporary.stat().st_mode  # the user's own; safetensors would let no one else read
-    yield temporary
-    temporary.chmod(mode)
-    with temporary.open("rb") as written:
-        os.fsync(written.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write one JSON document, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def digest(tensors: Mapping[str, Tensor], header: Any) -> str:

@@ -24,14 +24,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from hilum.encoders.tensors import (
-    digest,
-    read_tensors,
-    replacing,
-    write_json,
-    write_tensors,
-)
+from hilum.encoders.tensors import digest, read_tensors, write_tensors
 from hilum.errors import RunError, WeightsError
+from hilum.files import replacing, write_json
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -59,7 +54,8 @@ class RunFolder:
         header = {"step": step, "notes": dict(notes)}
         header["digest"] = digest(tensors, {"step": step, "notes": dict(notes)})
         write_tensors(self.path / CHECKPOINT, tensors, header)
-        write_json(self.path / "state.json", {**header, "checkpoint": CHECKPOINT})
+        document = {**header, "checkpoint": CHECKPOINT}
+        write_json(self.path / "state.json", document, allow_nan=True)
 
     def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
         """Return step, tensors and notes of the checkpoint, or None before the first.
@@ -113,7 +109,7 @@ class RunFolder:
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write metrics.json."""
         if self.writes:
-            write_json(self.path / "metrics.json", metrics)
+            write_json(self.path / "metrics.json", metrics, allow_nan=True)
 
     def metrics(self) -> dict[str, Any] | None:
         """Return metrics.json, or None if the run is not finished."""
@@ -154,7 +150,7 @@ def open_run(
         elif any(not p.name.startswith(".") for p in path.iterdir()) and writes:
             raise RunError(f"{path}: not empty and not a run; name a new folder")
         if writes:
-            write_json(known, settings)
+            write_json(known, settings, allow_nan=True)
         yield RunFolder(path, writes=writes)
 
 

@@ -11,9 +11,9 @@ from torch import nn
 from hilum.encoders.device import Engine, choose_engine
 from hilum.encoders.image import Encoder, EncoderSpec, Projected, check_channels
 from hilum.encoders.references import load_encoder
-from hilum.encoders.tensors import write_json
 from hilum.encoders.weights import FILE_NAME, encoder_header, save_encoder
 from hilum.errors import RunError, UsageError
+from hilum.files import write_json
 from hilum.progress import Progress, silent
 from hilum.training.backbones import start_backbone
 from hilum.training.feed import Feed, feed_of
@@ -215,7 +215,7 @@ def _finish(job: _Job, run: Path, metrics: dict[str, Any]) -> None:
         "split": "val" if measured else None, "validation": measured, "distance": apart,
         "collapsed": collapsed, "left_out": job.groups.left_out,
     }  # fmt: skip
-    write_json(run / "metrics.json", {**metrics, **told})
+    write_json(run / "metrics.json", {**metrics, **told}, allow_nan=True)
 
 
 def _refuse_collapse(job: _Job, run: Path) -> None:

@@ -16,8 +16,9 @@ from hilum.encoders.classifier_file import (
 )
 from hilum.encoders.device import Engine, choose_engine
 from hilum.encoders.image import check_channels
-from hilum.encoders.tensors import read_tensors, write_json
+from hilum.encoders.tensors import read_tensors
 from hilum.errors import UsageError
+from hilum.files import write_json
 from hilum.progress import Progress
 from hilum.tables import Table
 from hilum.training.backbones import start_backbone
@@ -234,7 +235,8 @@ def _finish(job: _Job, judge: Judge | None, run: Path, metrics: dict[str, Any]) 
         classifier, run / CLASSIFIER_FILE, recipe=job.recipe.as_dict(), provenance=made
     )  # fmt: skip
     document = {"split": None, "validation": None, "first_visits": None, "follow_ups": None}
-    write_json(run / "metrics.json", {**metrics, **document, **measured})
+    told = {**metrics, **document, **measured}
+    write_json(run / "metrics.json", told, allow_nan=True)
 
 
 def load_metrics(run: Path) -> dict[str, Any]:
