@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from hilum.errors import UsageError
 from hilum.evaluate.intervals import Measure
+from hilum.files import write_text
 
 if TYPE_CHECKING:
     import jinja2
@@ -250,11 +251,7 @@ class Page:
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file, complete or not at all; return its path."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_text(self.html(), encoding="utf-8")
-        return unfinished.replace(path)
+        return write_text(Path(path), self.html())
 
 
 def figure(plot: "Plot", alt: str, caption: str, *, as_png: bool = False) -> Figure:

@@ -1,6 +1,5 @@
 """The stages of the main job, in order, each of which can be killed and taken up again."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.errors import UsageError
+from hilum.files import write_json
 from hilum.frontier import Design, FewLabels, Frontier, Measuring, OtherLines
 from hilum.progress import Progress, silent
 
@@ -140,8 +140,7 @@ def tell(
         "frontier": as_json(story.frontier),
         "seconds": {name: round(value, 1) for name, value in story.seconds.items()},
     }
-    text = json.dumps(results, indent=2, allow_nan=False)
-    (story.folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    write_json(story.folder / "results.json", results)
     return page
 
 

@@ -35,6 +35,7 @@ from hilum.export.table import (
     read_csv,
     write_csv,
 )
+from hilum.files import replacing
 from hilum.images import Geometry
 from hilum.ingest.admission import Admission, IngestReport, Outcome
 from hilum.ingest.folder import LARGEST_SIZE, Wanted
@@ -67,13 +68,11 @@ def export_chexzero(collection: Collection, folder: str | Path) -> Path:
             "its sources with --channels 1"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / "cxr.h5.part"
-    with h5py.File(unfinished, "w") as file:
+    with replacing(folder / "cxr.h5") as temporary, h5py.File(temporary, "w") as file:
         shape = (len(collection), collection.size, collection.size)
         images = file.create_dataset("cxr", shape=shape, dtype="float32")
         for rows, pixels in collection.pixel_batches(_AT_ONCE):
             images[rows[0] : rows[-1] + 1] = pixels
-    unfinished.replace(folder / "cxr.h5")
     frame = collection.table(["image_id", "study_id", "report_impression"])
     write_csv(frame.select(Path="image_id"), folder / "cxr_paths.csv")
     texts = frame.select(

@@ -28,6 +28,7 @@ from hilum.collection.vectors import Batch, Vectors
 from hilum.errors import CollectionError, TableError
 from hilum.export.hdf5 import open_dataset
 from hilum.export.table import as_listing, export_table, people_of, read_csv, write_csv
+from hilum.files import replacing
 from hilum.findings import Policy, apply_policy, canonical
 from hilum.ingest.admission import Admission, IngestReport
 from hilum.ingest.folder import Wanted
@@ -102,10 +103,11 @@ def _conditions(collection: Collection, policy: Policy) -> pl.DataFrame:
 def _write_pair(path: Path, frame: pl.DataFrame, keep: pl.Expr, vectors: Vectors) -> None:
     mask = frame.select(keep).to_series().to_numpy()
     write_csv(frame.filter(pl.Series(mask)).drop("split"), path)
-    unfinished = path.with_suffix(".hdf5.part")
-    with h5py.File(unfinished, "w") as file:
+    with (
+        replacing(path.with_suffix(".hdf5")) as temporary,
+        h5py.File(temporary, "w") as file,
+    ):
         file.create_dataset("dataset", data=vectors[mask])
-    unfinished.replace(path.with_suffix(".hdf5"))
 
 
 # --------------------------------------------------------------------------- and back

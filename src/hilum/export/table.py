@@ -10,6 +10,7 @@ import polars as pl
 
 from hilum.collection import Collection
 from hilum.errors import TableError
+from hilum.files import replacing
 from hilum.sources import Listing, check
 from hilum.sources.attributes import number_visits
 from hilum.sources.listing import FIXED_COLUMNS, arrange
@@ -41,10 +42,8 @@ def export_table(collection: Collection, path: str | Path) -> Path:
 
 def write_csv(frame: pl.DataFrame, path: Path) -> None:
     """Write a frame as CSV in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    frame.write_csv(unfinished)
-    unfinished.replace(path)
+    with replacing(path) as temporary:
+        frame.write_csv(temporary)
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> pl.DataFrame:

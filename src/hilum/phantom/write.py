@@ -28,6 +28,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hilum.errors import UsageError
+from hilum.files import replacing
 from hilum.phantom.history import FINDINGS, NO_FINDING
 from hilum.phantom.patient import Film, Patient, check, generate_patient
 from hilum.progress import Progress, silent
@@ -249,7 +250,6 @@ def _json(data: Any) -> bytes:
 
 
 def _save(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then rename it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_bytes(data)
-    beside.replace(path)
+    """Write a file, whole or not at all; what a power failure takes is made again."""
+    with replacing(path, shared=True, lasting=False) as temporary:
+        temporary.write_bytes(data)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from hilum.errors import TableError
+from hilum.files import replacing
 from hilum.findings import canonical
 from hilum.tables.table import Table, Values, refuse_doubles
 
@@ -227,11 +228,9 @@ def write_table(table: Table, path: str | Path, id_column: str = "image_id") -> 
         for at, name in enumerate(table.findings)
     ]
     content = pl.DataFrame(columns).write_csv().encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
     zipped = path.suffix == ".gz"
-    unfinished.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
-    unfinished.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
 
 
 def _as_written(column: pl.Series) -> pl.Series:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.errors import RunError
+from hilum.files import write_json
 from hilum.progress import Progress, silent
 from hilum.tabular.fitting import Fitted, Recipe, fit_material, gather
 from hilum.tabular.model import TabularModel
@@ -70,7 +71,7 @@ def train(
         return load(run)
     fitted = fit_material(material, progress)
     save(fitted.model, run / FILE_NAME)
-    _write(run / METRICS, _metrics(fitted, recipe))
+    write_json(run / METRICS, _metrics(fitted, recipe))
     return fitted.model
 
 
@@ -91,7 +92,7 @@ def _open(run: Path, settings: dict[str, Any]) -> None:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             raise RunError(f"{run}: not empty and not a run; name a new folder")
         run.mkdir(parents=True, exist_ok=True)
-        _write(path, settings)
+        write_json(path, settings)
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
@@ -104,9 +105,3 @@ def _open(run: Path, settings: dict[str, Any]) -> None:
         raise RunError(
             f"{run}: is a run with other settings ({', '.join(differing)}); name a new folder"
         )
-
-
-def _write(path: Path, document: Any) -> None:
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from hilum.errors import WeightsError
+from hilum.files import replacing
 from hilum.findings import POLICIES
 from hilum.tabular.model import FAMILIES, KINDS, Spec, TabularModel
 
@@ -42,10 +43,8 @@ def save(model: TabularModel, path: str | Path) -> Path:
         "notes": dict(model.notes),
         "provenance": dict(model.provenance),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    save_file(arrays, unfinished, metadata={_HEADER: json.dumps(header, sort_keys=True)})
-    unfinished.replace(path)
+    with replacing(path) as temporary:
+        save_file(arrays, temporary, metadata={_HEADER: json.dumps(header, sort_keys=True)})
     return path
 
 
