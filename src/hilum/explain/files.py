@@ -1,6 +1,5 @@
 """Maps and their scores as files: one archive of arrays, and JSON and CSV beside it."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from hilum.errors import TableError
 from hilum.evaluate.layout import write_rows
 from hilum.explain.localisation import Localisation
 from hilum.explain.saliency import Saliency
+from hilum.files import replacing, write_json
 from hilum.images import Geometry
 
 MAPS: Final = "maps.npz"
@@ -36,12 +36,9 @@ def save_maps(saliency: Saliency, folder: str | Path) -> tuple[Path, Path]:
     -------
     The two files.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    archive, about = folder / MAPS, folder / ABOUT
-    unfinished = archive.with_name(f"{MAPS}.part")
+    archive, about = Path(folder) / MAPS, Path(folder) / ABOUT
     said: dict[str, Any] = {_SAID[saliency.origin.explains]: saliency.logits}
-    with unfinished.open("wb") as out:
+    with replacing(archive) as temporary, temporary.open("wb") as out:
         np.savez_compressed(
             out,
             maps=saliency.signed,
@@ -53,8 +50,7 @@ def save_maps(saliency: Saliency, folder: str | Path) -> tuple[Path, Path]:
                 [[getattr(one, side) for side in _SIDES] for one in saliency.geometries], np.int32
             ),
         )
-    _write(about, saliency.to_json())
-    unfinished.replace(archive)
+    write_json(about, saliency.to_json(), indent=1)
     return archive, about
 
 
@@ -75,18 +71,8 @@ def read_maps(folder: str | Path) -> dict[str, NDArray[Any]]:
 
 def save_scores(found: Localisation, folder: str | Path) -> tuple[Path, Path]:
     """Write ``scores.json`` and ``scores.csv``; return both."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    plain, table = folder / f"{SCORES}.json", folder / f"{SCORES}.csv"
-    _write(plain, found.to_json())
-    unfinished = table.with_name(f"{table.name}.part")
-    write_rows(unfinished, found.rows())
-    unfinished.replace(table)
+    plain, table = Path(folder) / f"{SCORES}.json", Path(folder) / f"{SCORES}.csv"
+    write_json(plain, found.to_json(), indent=1)
+    with replacing(table) as temporary:
+        write_rows(temporary, found.rows())
     return plain, table
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    unfinished = path.with_name(f"{path.name}.part")
-    text = json.dumps(content, indent=1, allow_nan=False)
-    unfinished.write_text(text + "\n", encoding="utf-8")
-    unfinished.replace(path)

@@ -1,6 +1,5 @@
 """Insertion and deletion of pairs as files: ours, and X-MIR's two."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +8,7 @@ import numpy as np
 from hilum.evaluate.layout import write_rows
 from hilum.explain.localisation import MODEL
 from hilum.explain.pair_scores import KINDS, PairScores
+from hilum.files import replacing, write_json
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -29,25 +29,21 @@ def save_pair_scores(scores: PairScores, folder: str | Path) -> tuple[Path, ...]
         Made if absent.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     plain, table = folder / f"{FIDELITY}.json", folder / f"{FIDELITY}.csv"
     curves = folder / CURVES
-    _write(plain, scores.to_json())
-    unfinished = table.with_name(f"{table.name}.part")
-    write_rows(unfinished, scores.rows())
-    unfinished.replace(table)
-    unfinished = curves.with_name(f"{curves.name}.part")
+    write_json(plain, scores.to_json(), indent=1)
+    with replacing(table) as temporary:
+        write_rows(temporary, scores.rows())
     arrays: dict[str, Any] = {
         f"{series}_{kind}": getattr(own, kind)
         for series, own in scores.curves.items()
         for kind in KINDS
     }
-    with unfinished.open("wb") as out:
+    with replacing(curves) as temporary, temporary.open("wb") as out:
         np.savez_compressed(
             out, query=np.array(scores.queries), retrieved=np.array(scores.retrieved),
             rank=scores.ranks, **arrays,
         )  # fmt: skip
-    unfinished.replace(curves)
     return plain, table, curves
 
 
@@ -69,8 +65,6 @@ def save_x_mir(
     folder
         Made if absent.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     names = _file_names(collection, {*scores.queries, *scores.retrieved})
     areas = scores.areas(MODEL)
     numbers: dict[str, list[list[float]]] = {}
@@ -80,9 +74,9 @@ def save_x_mir(
         for kind in (0, 1):
             own[kind].append(float(areas[at, kind]))
         keys.setdefault(names[query], []).append(f"{names[scores.retrieved[at]]}.npy")
-    paths = tuple(folder / name for name in X_MIR)
-    _write(paths[0], numbers)
-    _write(paths[1], keys)
+    paths = tuple(Path(folder) / name for name in X_MIR)
+    write_json(paths[0], numbers, indent=1)
+    write_json(paths[1], keys, indent=1)
     return paths
 
 
@@ -96,11 +90,3 @@ def _file_names(collection: "Collection", images: set[str]) -> dict[str, str]:
     short = {image: path.rsplit("/", 1)[-1] for image, path in paths.items()}
     alone = len(set(short.values())) == len(short)
     return short if alone else paths
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(
-        json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8"
-    )  # fmt: skip
-    unfinished.replace(path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hilum.evaluate.intervals import Measure
+from hilum.files import write_text
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Cell, Comparison
 from hilum.select.figures import draw_comparison, save_figures
 
@@ -118,7 +119,6 @@ def write_results(
 ) -> tuple[Path, ...]:
     """Write STEM.json, STEM.csv and STEM.txt to a folder; each is complete or not there."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     table = io.StringIO()
     writer = csv.DictWriter(table, columns, lineterminator="\n")
     writer.writeheader()
@@ -128,11 +128,7 @@ def write_results(
         f"{stem}.csv": table.getvalue(),
         f"{stem}.txt": text + "\n",
     }
-    for name, content in texts.items():
-        unfinished = folder / f"{name}.part"
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(folder / name)
-    return tuple(folder / name for name in texts)
+    return tuple(write_text(folder / name, content) for name, content in texts.items())
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from hilum.errors import TableError, UsageError
+from hilum.files import replacing
 from hilum.findings import Policy
 from hilum.pseudonyms import load_key, pseudonym
 from hilum.select.labelled import people_of
@@ -70,10 +71,9 @@ class Worklist:
     def save(self, path: str | Path) -> Path:
         """Write the list as CSV; the file appears complete or not at all."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        self.table().write_csv(unfinished)
-        return unfinished.replace(path)
+        with replacing(path) as temporary:
+            self.table().write_csv(temporary)
+        return path
 
 
 def select(
