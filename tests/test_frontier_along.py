@@ -56,6 +56,13 @@ def test_an_interval_reaches_beyond_the_points_where_resamples_do() -> None:
     assert found.as_text() == "32 (32 to more than 100)"
 
 
+def test_resamples_without_the_statistic_are_left_out() -> None:
+    curves = np.array([[0.5, 0.7]] * 3 + [[np.nan, 0.7]] * 7)
+    found = labels_needed((10, 100), curves[0], curves, 0.6, np.full(10, 0.6), 0.95)
+    assert found.low == found.high == pytest.approx(10**1.5)
+    assert found.reached == 1
+
+
 def test_each_resample_has_a_target_of_its_own() -> None:
     curves = np.array([[0.5, 0.7]] * 2)
     found = labels_needed((10, 100), curves[0], curves, 0.6, np.array([0.6, 0.7]), 0.95)
