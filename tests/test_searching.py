@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hilum.collection import Collection, EmbeddingInfo, build_index, open_collection
+from hilum.collection import (
+    Collection,
+    EmbeddingInfo,
+    build_index,
+    indexing,
+    open_collection,
+    vectors,
+)
+from hilum.collection.indexing import IndexState
 from hilum.errors import UsageError
 from hilum.retrieve import retrieve, searching
 from hilum.retrieve.cases import nearest
@@ -108,3 +116,27 @@ def test_an_index_is_of_vectors_that_its_codes_can_be_made_of(tmp_path: Path) ->
     made = made.add_embedding("v", [(made.ids(), np.ones((3, 12), np.float32))], info)
     with pytest.raises(UsageError, match="a multiple of 8 numbers; 'v' has vectors of 12"):
         build_index(made.uri, "v")
+
+
+def test_an_index_without_one_image_is_not_fresh() -> None:
+    whole, less = (IndexState("v", 1, 0, 0, rows=10, covered=covered) for covered in (10, 9))
+    assert (whole.fresh, less.fresh) == (True, False)
+    assert less.stale().startswith("1 of 10 images came after")
+
+
+def test_centres_and_rotation_are_drawn_by_the_seed(tmp_path: Path) -> None:
+    """Most images have no vector, and those that have are long: centres are of their directions."""
+    rows = [{"image_id": f"i{at:04}", "patient_id": f"p{at}", "Edema": 0} for at in range(900)]
+    made = small_table(tmp_path / "t", rows)
+    drawn = 50 * np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    made = made.add_embedding("v", [(made.ids()[:8], drawn)], INFO)
+    column = vectors.find(made.dataset, "v")
+
+    def centres(seed: int) -> NDArray[np.float32]:
+        state = IndexState("v", 7, seed, 892, 900, 900)
+        return indexing._centres(made.dataset, column, state)
+
+    np.testing.assert_array_equal(centres(1), centres(1))
+    assert not np.array_equal(centres(1), centres(2))
+    assert (np.linalg.norm(centres(1), axis=1) < 1 + 1e-5).all()
+    assert indexing._rotation(8, 1) == indexing._rotation(8, 1) != indexing._rotation(8, 2)
