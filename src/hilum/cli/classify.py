@@ -1,15 +1,12 @@
 """`hilum classify`: from the labels of a few images to scores of the others."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from hilum.cli.console import emit, note
-
-Uncertain = Annotated[
-    Literal["ignore", "positive", "negative"], typer.Option(help="What uncertain labels count as.")
-]
+from hilum.cli.options import AsJson, Embedding, IdColumn, ScoreTable, Uncertain, Uri
 
 
 def register(app: typer.Typer) -> None:
@@ -18,17 +15,15 @@ def register(app: typer.Typer) -> None:
 
 
 def classify(
-    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
-    embedding: Annotated[str, typer.Option(help="Name of the embedding to work on.")],
+    collection: Uri,
+    embedding: Embedding,
     labels: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The label table.")],
-    out: Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")],
+    out: ScoreTable,
     method: Annotated[str, typer.Option(help="cosine, euclidean, knn or probe.")] = "cosine",
     policy: Uncertain = "ignore",
-    id_column: Annotated[
-        str, typer.Option("--id", help="The label table's id column.")
-    ] = "image_id",
+    id_column: IdColumn = "image_id",
     seed: Annotated[int, typer.Option(help="Of the probe's cross-validation.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score every unlabelled image of a collection from the labels of a few."""
     from hilum.classify import classify as run

@@ -6,15 +6,30 @@ from typing import Annotated, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import recipe_changes, refuse_options
+from hilum.cli.options import (
+    Architecture,
+    AsJson,
+    AtOnce,
+    Device,
+    Epochs,
+    EveryImage,
+    PerStep,
+    Rate,
+    RecipeSeed,
+    Run,
+    Set,
+    Side,
+    Steps,
+    recipe_changes,
+    refuse_options,
+)
 from hilum.cli.runs import first_process, read_document
 
 pretrain_app = typer.Typer(
     help="Train an encoder without labels.", no_args_is_help=True, rich_markup_mode="rich"
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Pixels = Annotated[str, typer.Argument(help="A collection with pixels.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,31 +41,26 @@ def register(app: typer.Typer) -> None:
 
 @pretrain_app.command()
 def moco(
-    collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
-    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
+    collection: Pixels,
+    run: Run,
     recipe: Annotated[str, typer.Option(help="moco-small or moco-cxr.")] = "moco-small",
-    where: Annotated[
-        str, typer.Option(help="Which images, as SQL; '' takes all.")
-    ] = "split = 'train'",
-    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="How long, in rounds of all images.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")] = None,
-    arch: Annotated[str | None, typer.Option(help="A timm architecture.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    where: EveryImage = "split = 'train'",
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch: PerStep = None,
+    size: Side = None,
+    arch: Architecture = None,
+    lr: Rate = None,
     queue: Annotated[int | None, typer.Option(help="Length of the queue of keys.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Divides the cosines.")] = None,
     init: Annotated[
         str | None, typer.Option(help="random, timm:NAME, a weights file or a run.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: RecipeSeed = None,
     precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
-    ] = None,
+    set_: Set = None,
     device: Device = "auto",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Pretrain an image encoder by momentum contrast (MoCo v2, as MoCo-CXR uses it).
 
@@ -84,7 +94,7 @@ def moco(
 @pretrain_app.command()
 def report(
     collection: Annotated[str, typer.Argument(help="A collection with pixels and reports.")],
-    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
+    run: Run,
     recipe: Annotated[str, typer.Option(help="reports-small or chexzero.")] = "reports-small",
     where: Annotated[
         str, typer.Option(help="Which images to learn from, as SQL; '' takes all.")
@@ -103,15 +113,12 @@ def report(
         str | None,
         typer.Option(help="random, a MoCo run, a pair, timm:NAME or open_clip:NAME:TAG."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="How long, in batches.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="How long, in rounds of all images.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
-    ] = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch: PerStep = None,
+    set_: Set = None,
     device: Device = "auto",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Pretrain an encoder of images and texts on images and their reports (CLIP, CheXzero).
 
@@ -145,7 +152,7 @@ def report(
 
 def embed(
     context: typer.Context,
-    collection: Annotated[str, typer.Argument(help="A collection with pixels.")],
+    collection: Pixels,
     encoder: Annotated[
         str,
         typer.Option(
@@ -154,7 +161,7 @@ def embed(
         ),
     ],
     name: Annotated[str, typer.Option(help="What to call the embedding.")],
-    batch: Annotated[int, typer.Option(help="Images at a time.")] = 64,
+    batch: AtOnce = 64,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another encoder's of this name.")
     ] = False,
@@ -167,7 +174,7 @@ def embed(
         typer.Option(min=1, help="With ray: how many encode; one for each GPU, else processor."),
     ] = None,
     device: Device = "auto",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Add one vector per image to a collection, under a name.
 
@@ -210,7 +217,7 @@ def convert(
     size: Annotated[
         int | None, typer.Option(help="Side of the encoder's input, pixels; 320 for moco-cxr.")
     ] = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Convert a foreign checkpoint to an encoder, and account for everything in it."""
     import hilum

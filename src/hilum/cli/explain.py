@@ -8,14 +8,13 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.explain_pairs import Asked, similar
-from hilum.cli.options import read_settings, refuse_options
+from hilum.cli.options import AsJson, AtOnce, Device, Uri, Where, read_settings, refuse_options
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
     from hilum.explain import Localisation, Regions, Saliency
 
-Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Images = Annotated[
     list[str] | None,
     typer.Argument(
@@ -71,7 +70,6 @@ Settings = Annotated[
 LayerName = Annotated[
     str | None, typer.Option(help="Of the network; by default the last that has a map.")
 ]
-Where = Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")]
 Prompts = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="For a pair: wordings of your own.")
 ]
@@ -89,9 +87,6 @@ Tolerance = Annotated[
 Bootstrap = Annotated[int, typer.Option(help="When scored: resamples of patients.")]
 Level = Annotated[float, typer.Option(help="When scored: coverage of the intervals.")]
 Seed = Annotated[int, typer.Option(help="When scored: of all that is drawn.")]
-Batch = Annotated[int, typer.Option(help="Images at a time.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 # What says nothing of other maps, as the function below calls it.
@@ -130,7 +125,7 @@ def explain(
     bootstrap: Bootstrap = 1000,
     level: Level = 0.95,
     seed: Seed = 0,
-    batch: Batch = 16,
+    batch: AtOnce = 16,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:

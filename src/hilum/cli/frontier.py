@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import input_sets, listed, option, read_settings, whole_numbers
+from hilum.cli.options import Embedding, input_sets, listed, option, read_settings, whole_numbers
 
 _FEW = "Few labels"
 _BESIDE = "Beside few labels"
 _MEASURED = "How they are measured"
 
 
-Embedding = Annotated[str, typer.Option(help="Name of the vectors.")]
 Budgets = Annotated[str, option(_FEW, "Numbers of labelled images; what the images allow.")]
 Strategies = Annotated[str, option(_FEW, "Of hilum select; all by default.")]
 Selector = Annotated[str | None, option(_FEW, "A trained selector: its run or weights.")]

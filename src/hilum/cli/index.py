@@ -5,18 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hilum.cli.console import emit, progress_bar
+from hilum.cli.options import AsJson, Embedding, Uri
 
 if TYPE_CHECKING:
     from hilum.collection import IndexState
 
-Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
-Embedding = Annotated[str, typer.Option(help="Name of the vectors.")]
 Partitions = Annotated[
     int | None,
     typer.Option(min=1, help="Groups that vectors are put into; one for every 2,048 if not given."),
 ]
 Seed = Annotated[int, typer.Option(help="Of the sample that the groups' centres are found with.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import all_but, refuse_options
+from hilum.cli.options import AsJson, Where, all_but, refuse_options
 
 if TYPE_CHECKING:
     from hilum.ingest import IngestReport
@@ -19,7 +19,6 @@ QUARANTINED = 3
 """Exit status: finished, but some files are in quarantine."""
 
 Uri = Annotated[str, typer.Argument(help="The collection: a folder, or the URI of one.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 # The options of `ingest`; None leaves the choice to the collection, or to the layout.
 Source = Annotated[Path, typer.Argument(help="The folder of radiographs.")]
@@ -168,7 +167,7 @@ def ingest(
 def show(
     context: typer.Context,
     collection: Uri,
-    where: Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")] = None,
+    where: Where = None,
     quarantine: Annotated[
         bool, typer.Option("--quarantine", help="List the files that could not be read, as CSV.")
     ] = False,
@@ -193,7 +192,7 @@ def export(
     collection: Uri,
     out: Annotated[Path, typer.Argument(help="A .csv file (csv), else a folder.")],
     to: Annotated[str, typer.Option(help="csv, chexzero or medselect.")] = "csv",
-    where: Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")] = None,
+    where: Where = None,
     embedding: Annotated[
         str | None, typer.Option(help="The embedding to write (medselect).")
     ] = None,

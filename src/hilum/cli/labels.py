@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from hilum.cli.console import emit, note
-from hilum.cli.options import listed
+from hilum.cli.options import AsJson, Uri, Where, listed
 
 Section = Annotated[
     Literal["findings", "impression", "both"], typer.Option(help="Which text to read.")
@@ -20,14 +20,14 @@ def register(app: typer.Typer) -> None:
 
 
 def labels(
-    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
+    collection: Uri,
     out: Annotated[Path, typer.Option(help="Where the table goes (.csv or .csv.gz).")],
     findings: Annotated[
         str | None, typer.Option(help="Which to label, separated by commas; all.")
     ] = None,
     section: Section = "both",
-    where: Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    where: Where = None,
+    as_json: AsJson = False,
 ) -> None:
     """Label images by what their radiology reports say: 1, 0, -1 uncertain, empty not mentioned.
 
@@ -62,10 +62,10 @@ def labels(
 
 
 def readers(
-    collection: Annotated[str, typer.Argument(help="A collection: a folder or a URI.")],
+    collection: Uri,
     out: Annotated[Path, typer.Argument(help="The folder for the tables.")],
-    where: Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    where: Where = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write what single readers said, where several read an image (sources such as vindr).
 

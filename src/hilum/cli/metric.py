@@ -1,16 +1,26 @@
 """`hilum metric`: an encoder by which images with the same finding are near each other."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import listed, recipe_changes
+from hilum.cli.options import (
+    Architecture,
+    AsJson,
+    Device,
+    Rate,
+    RecipeSeed,
+    Run,
+    Set,
+    Side,
+    Steps,
+    Uri,
+    listed,
+    recipe_changes,
+)
 from hilum.cli.runs import first_process, read_document, with_interval
 
-Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
-Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
 Recipe = Annotated[str, typer.Option(help="x-mir, metric or metric-small.")]
 Findings = Annotated[
     str, typer.Option(help="What makes images alike, separated by commas; all by default.")
@@ -22,8 +32,6 @@ Anomaly = Annotated[
 Where = Annotated[str, typer.Option(help="Which images to learn from, as SQL.")]
 Validation = Annotated[str, typer.Option(help="Which images choose the weights, as SQL.")]
 Init = Annotated[str | None, typer.Option(help="random, timm:NAME, a run, or a weights file.")]
-Backbone = Annotated[str | None, typer.Option(help="A timm architecture.")]
-Size = Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")]
 Projection = Annotated[
     int | None,
     typer.Option(help="Length of a linear layer after the pooled features; 0 is none."),
@@ -34,15 +42,6 @@ Loss = Annotated[
 ]
 Kinds = Annotated[int | None, typer.Option(help="Findings in a batch.")]
 Each = Annotated[int | None, typer.Option(help="Images of each finding in a batch.")]
-Steps = Annotated[int | None, typer.Option(help="How long, in batches.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")]
-Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,18 +58,18 @@ def metric(
     where: Where = "split = 'train'",
     validation: Validation = "split = 'val'",
     init: Init = None,
-    backbone: Backbone = None,
-    size: Size = None,
+    backbone: Architecture = None,
+    size: Side = None,
     projection: Projection = None,
     loss: Loss = None,
     kinds: Kinds = None,
     each: Each = None,
     steps: Steps = None,
     lr: Rate = None,
-    seed: Seed = None,
+    seed: RecipeSeed = None,
     set_: Set = None,
     device: Device = "auto",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train an encoder by which images with the same finding are near each other (X-MIR).
 

@@ -1,12 +1,42 @@
-"""How options are written: in panels, as lists, as numbers, as settings of a recipe."""
+"""Options: those that several commands share, how others are written, and which say nothing."""
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
 from hilum.errors import UsageError
+
+Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
+Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
+Where = Annotated[str | None, typer.Option(help="SQL: only images that fulfil it.")]
+EveryImage = Annotated[str, typer.Option(help="Which images, as SQL; '' takes all.")]
+Embedding = Annotated[str, typer.Option(help="Name of the vectors.")]
+Uncertain = Annotated[
+    Literal["ignore", "positive", "negative"],
+    typer.Option(
+        metavar="POLICY", help="What uncertain labels count as: ignore, positive, negative."
+    ),
+]
+IdColumn = Annotated[str, typer.Option("--id", help="The label table's id column.")]
+ScoreTable = Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
+]
+Steps = Annotated[int | None, typer.Option(help="How long, in batches.")]
+Epochs = Annotated[float | None, typer.Option(help="How long, in rounds of all images.")]
+PerStep = Annotated[int | None, typer.Option(help="Images per step.")]
+Side = Annotated[int | None, typer.Option(help="Side of the encoder's input, pixels.")]
+Rate = Annotated[float | None, typer.Option(help="Highest learning rate.")]
+Architecture = Annotated[str | None, typer.Option(help="A timm architecture.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+RecipeSeed = Annotated[int | None, typer.Option(help="Of everything random.")]
+AtOnce = Annotated[int, typer.Option(help="Images at a time.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def option(panel: str, text: str, *names: str, shown: str | None = None) -> Any:

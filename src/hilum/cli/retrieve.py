@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from hilum.cli.console import emit, note
-from hilum.cli.options import all_but, listed, refuse_options
+from hilum.cli.options import AsJson, Device, Embedding, Uri, Where, all_but, listed, refuse_options
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from hilum.retrieve import AnomalyMetrics, NeighbourMetrics, RetrievalMetrics
 
-Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
-Embedding = Annotated[str, typer.Option(help="Name of the vectors.")]
 Encoder = Annotated[
     str | None,
     typer.Option(
@@ -27,7 +25,6 @@ Image = Annotated[
     typer.Option(help="What to look for the like of: an id of the collection, or a file."),
 ]
 Nearest = Annotated[int, typer.Option("-k", min=1, help="How many images.")]
-Where = Annotated[str | None, typer.Option(help="SQL: only among images that fulfil it.")]
 SamePatient = Annotated[
     bool,
     typer.Option(
@@ -78,8 +75,6 @@ Section = Annotated[
 Bootstrap = Annotated[int, typer.Option(help="With --evaluate: resamples of patients.")]
 Level = Annotated[float, typer.Option(help="With --evaluate: coverage of the intervals.")]
 Seed = Annotated[int, typer.Option(help="With --evaluate: of the resampling.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 # What each of the things to do heeds, as the function below calls it.

@@ -1,14 +1,13 @@
 """`hilum select`: which images to label."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from hilum.cli.console import emit, note
+from hilum.cli.options import AsJson, Embedding, IdColumn, Seed, Uncertain, Uri, Where
 
-Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
-Embedding = Annotated[str, typer.Option(help="Name of the embedding to work on.")]
 Budget = Annotated[int, typer.Option(help="How many images to choose.")]
 Out = Annotated[Path, typer.Option(help="Where the worklist goes (CSV).")]
 Named = Annotated[
@@ -22,21 +21,14 @@ Named = Annotated[
 Labelled = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="Labels so far; not picked again.")
 ]
-IdColumn = Annotated[str, typer.Option("--id", help="The label table's id column.")]
-Uncertain = Annotated[
-    Literal["ignore", "positive", "negative"], typer.Option(help="What uncertain labels count as.")
-]
 PerPatient = Annotated[
     int | None, typer.Option(help="At most so many of one patient, labelled ones included.")
 ]
-Where = Annotated[str | None, typer.Option(help="SQL: only among images that fulfil it.")]
 Weights = Annotated[
     Path | None, typer.Option(exists=True, help="A trained selector: a run or its weights.")
 ]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
 Key = Annotated[Path | None, typer.Option(help="The key file of the pseudonyms.")]
 Sheet = Annotated[Path | None, typer.Option(help="Also show the picks on a contact sheet (PNG).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:

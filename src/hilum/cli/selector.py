@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.encoders import Device, Json
-from hilum.cli.options import listed, recipe_changes, refuse_options
+from hilum.cli.options import (
+    AsJson,
+    Device,
+    Embedding,
+    RecipeSeed,
+    Run,
+    Seed,
+    Set,
+    Uncertain,
+    listed,
+    recipe_changes,
+    refuse_options,
+)
 from hilum.cli.runs import first_process, read_document
 from hilum.errors import UsageError
 
@@ -19,22 +30,14 @@ selector_app = typer.Typer(
     help="Learn which images to label, and compare.", no_args_is_help=True, rich_markup_mode="rich"
 )
 
-Embedding = Annotated[str, typer.Option(help="Name of the embedding to work on.")]
 Pool = Annotated[int, typer.Option(help="Images to choose from, in every task.")]
 Query = Annotated[int, typer.Option(help="Images a choice is judged on, in every task.")]
+Prevalence = Annotated[float, typer.Option(help="Share of a pool with the finding.")]
 Negatives = Annotated[
     Literal["no finding", "rest"],
     typer.Option(help="What negatives are: images of nothing, or all that lack the finding."),
 ]
-Uncertain = Annotated[
-    Literal["ignore", "positive", "negative"],
-    typer.Option("--policy", help="What uncertain labels count as."),
-]
 Steps = Annotated[int | None, typer.Option(help="How long, in batches of tasks.")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any other field of the recipe, as NAME=VALUE (JSON)."),
-]
 Beside = Annotated[
     str,
     typer.Option(help="What it sees beside the embedding, with commas between: of age, sex, view."),
@@ -70,7 +73,6 @@ Where = Annotated[str, typer.Option(help="Which images: a split, or SQL.")]
 External = Annotated[
     bool, typer.Option("--external", help="The selector has seen no patient of these.")
 ]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +90,7 @@ def train(
             "with commas between (positives, normals, the same for validation)."
         ),
     ],
-    run: Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")],
+    run: Run,
     embedding: Annotated[
         str | None, typer.Option(help="Name of the embedding (of a collection).")
     ] = None,
@@ -99,16 +101,16 @@ def train(
     beside: Beside = "",
     pool: Pool = 1000,
     query: Query = 100,
-    prevalence: Annotated[float, typer.Option(help="Share of a pool with the finding.")] = 0.5,
+    prevalence: Prevalence = 0.5,
     negatives: Negatives = "no finding",
     train_: Teach = "train",
     validate: Stop = "val",
     policy: Read = None,
     steps: Steps = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    set_: Changes = None,
+    seed: RecipeSeed = None,
+    set_: Set = None,
     device: Device = "auto",
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a selector on tasks cut from images whose labels are known.
 
@@ -167,7 +169,7 @@ def try_(
     policy: Uncertain = "ignore",
     resamples: Annotated[int, typer.Option(help="Of patients, for the intervals.")] = 1000,
     seed: Seed = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare a selector with every other strategy, on the same tasks of test patients.
 
@@ -204,7 +206,7 @@ def analyse(
         str, typer.Option(help="Which others, with commas between; random is among them.")
     ] = "random,k-medoids",
     budget: Annotated[int, typer.Option(help="How many to label.")] = 20,
-    prevalence: Annotated[float, typer.Option(help="Share of a pool with the finding.")] = 0.5,
+    prevalence: Prevalence = 0.5,
     tasks: PerFinding = 100,
     pool: Pool = 1000,
     query: Query = 100,
@@ -214,7 +216,7 @@ def analyse(
     external: External = False,
     policy: Uncertain = "ignore",
     seed: Seed = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Describe what a selector selects, beside what others do.
 

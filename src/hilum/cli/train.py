@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import listed, recipe_changes, refuse_options
+from hilum.cli.options import (
+    AsJson,
+    Device,
+    EveryImage,
+    Run,
+    ScoreTable,
+    Uri,
+    listed,
+    recipe_changes,
+    refuse_options,
+)
 from hilum.cli.runs import first_process, read_document, with_interval
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
 
-Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
-Run = Annotated[Path, typer.Argument(help="A folder for the run; an earlier one goes on.")]
 Inputs = Annotated[
     str,
     typer.Option(
@@ -23,7 +31,6 @@ Inputs = Annotated[
     ),
 ]
 Findings = Annotated[str, typer.Option(help="What to learn, separated by commas; all by default.")]
-Where = Annotated[str, typer.Option(help="Which images, as SQL; '' takes all.")]
 Uncertain = Annotated[
     str | None,
     typer.Option(
@@ -59,7 +66,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="With the image: any field of the recipe, as NAME=VALUE (JSON)."),
 ]
-Device = Annotated[str, typer.Option(help="With the image: auto, cpu or cuda.")]
+NetworkDevice = Annotated[str, typer.Option(help="With the image: auto, cpu or cuda.")]
 Model = Annotated[
     Literal["logistic", "boosted", "mean"] | None,
     typer.Option(
@@ -73,7 +80,6 @@ Refit = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 # What says nothing of the other kind of model, as the function below calls it.
@@ -99,15 +105,15 @@ def train(
     loss: Loss = None,
     uncertain: Uncertain = None,
     findings: Findings = "",
-    where: Where = "",
+    where: EveryImage = "",
     epochs: Epochs = None,
     batch: Batch = None,
     set_: Set = None,
-    device: Device = "auto",
+    device: NetworkDevice = "auto",
     model: Model = None,
     refit: Refit = False,
     seed: Seed = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train on the labels of the split train, and choose on the split val.
 
@@ -194,8 +200,8 @@ def _train_tabular(
 def predict(
     collection: Uri,
     model: Annotated[Path, typer.Option(exists=True, help="A run of hilum train, or its weights.")],
-    out: Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")],
-    where: Where = "split = 'test'",
+    out: ScoreTable,
+    where: EveryImage = "split = 'test'",
     without: Annotated[
         str,
         typer.Option(
@@ -206,8 +212,8 @@ def predict(
     looks: Annotated[
         int | None, typer.Option(help="Looks at an image to average: 1, or 5 (into its corners).")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    as_json: Json = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Score images with a trained model; hilum evaluate reads the table.
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import listed
+from hilum.cli.options import AsJson, AtOnce, Device, ScoreTable, Uncertain, Uri, Where, listed
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from hilum.prompts import Template
 
-Uri = Annotated[str, typer.Argument(help="A collection: a folder or a URI.")]
 Encoders = Annotated[
     list[str],
     typer.Option(
@@ -21,7 +20,6 @@ Encoders = Annotated[
         "it, or 'RUN/best-*') the scores are averaged.",
     ),
 ]
-Out = Annotated[Path, typer.Option(help="Where the score table goes (.csv or .csv.gz).")]
 Findings = Annotated[
     str,
     typer.Option(
@@ -57,16 +55,9 @@ ChooseOn = Annotated[
         help="val, train or a label table: the best of several wordings by its AUROC there."
     ),
 ]
-Where = Annotated[str | None, typer.Option(help="SQL: score only images that fulfil it.")]
 Scale = Annotated[
     float | None,
     typer.Option(help="Multiplies cosines; by default what was learnt, 1 for chexzero."),
-]
-Uncertain = Annotated[
-    Literal["ignore", "positive", "negative"],
-    typer.Option(
-        help="What uncertain labels count as: ignore, positive, negative.", metavar="POLICY"
-    ),
 ]
 Calibrate = Annotated[
     Literal["temperature", "platt", "isotonic"] | None,
@@ -83,9 +74,6 @@ Threshold = Annotated[
 ]
 Thresholds = Annotated[Path | None, typer.Option(help="Where the thresholds go (CSV).")]
 Keep = Annotated[bool, typer.Option("--keep/--no-keep", help="Keep new vectors in the collection.")]
-Batch = Annotated[int, typer.Option(help="Images at a time.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -96,7 +84,7 @@ def register(app: typer.Typer) -> None:
 def zeroshot(
     collection: Uri,
     encoders: Encoders,
-    out: Out,
+    out: ScoreTable,
     findings: Findings = "",
     prompts: Prompts = None,
     templates: Templates = None,
@@ -109,7 +97,7 @@ def zeroshot(
     threshold: Threshold = None,
     thresholds: Thresholds = None,
     keep: Keep = True,
-    batch: Batch = 64,
+    batch: AtOnce = 64,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
