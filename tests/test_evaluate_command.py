@@ -193,6 +193,20 @@ def test_thresholds_and_calibration_are_kept_for_another_run(
     assert kept.exists()  # what can be used again is never removed
 
 
+def test_files_that_no_evaluation_wrote_are_left_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = folder / "own" / "readers.csv"
+    mine.parent.mkdir()
+    mine.write_text("what they said")
+    code, said = refused(folder, capsys, monkeypatch, "--out", str(mine.parent))
+    assert code == 2
+    assert "readers.csv would be overwritten" in said
+    assert "has no metrics.json, which an earlier run would have left" in said
+    assert [path.name for path in mine.parent.iterdir()] == ["readers.csv"]
+    assert mine.read_text() == "what they said"
+
+
 def test_a_validation_truth_needs_no_columns_but_its_findings(
     folder: Path, app: typer.Typer
 ) -> None:

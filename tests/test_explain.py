@@ -443,6 +443,15 @@ def test_the_command_refuses_in_one_sentence(
     assert run(monkeypatch, folder, "nobody", *words) == 1
     assert "has no image 'nobody'" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+    mine = tmp_path / "o" / "scores.csv"
+    mine.parent.mkdir()
+    mine.write_text("image_id,Edema")
+    for more in ((), ("--query", "i0001", "i0002")):
+        assert run(monkeypatch, folder, *words[2:], "--model", "nowhere", *more) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "scores.csv would be overwritten" in said
+        assert "has no maps.json, which an earlier run would have left: name another" in said
+    assert mine.read_text() == "image_id,Edema"
 
 
 def test_the_door_opens_on_the_function(collection: Collection) -> None:

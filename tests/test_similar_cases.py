@@ -231,6 +231,10 @@ def test_files_of_a_query(collection: Collection, folder: Path, tmp_path: Path) 
     scores = score_pairs([maps], collection, network, Steps(3))
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "0009-old.png").touch()
+    with pytest.raises(UsageError, match=r"0009-old\.png would be overwritten, and .* has no maps"):
+        write_pairs(Showing(maps, collection), tmp_path, scores)
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    (tmp_path / "maps.json").touch()  # the mark of an earlier run
     made = write_pairs(Showing(maps, collection), tmp_path, scores, x_mir=True, most=2)
     names = sorted(path.name for path in made.files)
     assert names == sorted(

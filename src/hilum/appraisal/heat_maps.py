@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hilum.appraisal.outputs import clear_own
 from hilum.explain.baselines import BASELINES
 from hilum.explain.cam import ALIKE_FOR_ALL, for_it
-from hilum.explain.files import SCORES, save_maps, save_scores
+from hilum.explain.files import ABOUT, MAPS, SCORES, save_maps, save_scores
 from hilum.explain.localisation import ALL, BEST, MEAN, MODEL, Localisation
 from hilum.explain.regions import Regions
 from hilum.explain.saliency import Saliency, in_original
@@ -30,6 +31,8 @@ Picture = NDArray[np.uint8]
 Outline = NDArray[np.float64]
 
 PICTURES: Final = "pictures"
+PAGE: Final = "report.html"
+MAP_FILES: Final = (MAPS, ABOUT, f"{SCORES}.csv", f"{SCORES}.json", PAGE, f"{PICTURES}/*.png")
 SIDE: Final = 640  # pixels of the longer side of a film in a picture
 SMALL: Final = 224  # ... on a page
 ON_A_PAGE: Final = 8  # maps of one finding
@@ -266,15 +269,19 @@ def write_maps(
         The first so many are drawn.
     progress
         Called after every picture.
+
+    Raises
+    ------
+    UsageError
+        If files are there that no run wrote.
     """
     folder = Path(folder)
-    for old in (*folder.glob(f"{PICTURES}/*.png"), *folder.glob(f"{SCORES}.*")):
-        old.unlink()
+    clear_own(folder, ABOUT, MAP_FILES)
     files = [*save_maps(showing.saliency, folder)]
     if found is not None:
         files += save_scores(found, folder)
     pictures = draw_maps(showing, folder / PICTURES, most=most, progress=progress)
-    files.append(maps_page(showing, found).save(folder / "report.html"))
+    files.append(maps_page(showing, found).save(folder / PAGE))
     return Written(tuple(files), pictures)
 
 

@@ -5,9 +5,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from hilum.appraisal.heat_maps import NAMES, PICTURES, SIDE, SMALL, Showing, Written, save_plots
+from hilum.appraisal.heat_maps import (
+    MAP_FILES,
+    NAMES,
+    PAGE,
+    PICTURES,
+    SIDE,
+    SMALL,
+    Showing,
+    Written,
+    save_plots,
+)
+from hilum.appraisal.outputs import clear_own
 from hilum.explain.baselines import BASELINES
-from hilum.explain.files import SCORES, save_maps, save_scores
+from hilum.explain.files import ABOUT, save_maps, save_scores
 from hilum.explain.insertion import BETTER
 from hilum.explain.localisation import ALL, MODEL, Localisation
 from hilum.explain.pair_files import CURVES, FIDELITY, X_MIR, save_pair_scores, save_x_mir
@@ -21,6 +32,7 @@ if TYPE_CHECKING:
     from hilum.plots.pairs import Side
 
 ON_A_PAGE: Final = 20  # pairs
+PAIR_FILES: Final = (*MAP_FILES, CURVES, *X_MIR, f"{FIDELITY}.csv", f"{FIDELITY}.json")
 
 
 def write_pairs(
@@ -49,11 +61,14 @@ def write_pairs(
         The first so many pairs are drawn.
     progress
         Called after every picture.
+
+    Raises
+    ------
+    UsageError
+        If files are there that no run wrote.
     """
     folder = Path(folder)
-    names = (CURVES, *X_MIR, f"{SCORES}.*", f"{FIDELITY}.*", f"{PICTURES}/*.png")
-    for old in (path for name in names for path in folder.glob(name)):
-        old.unlink()
+    clear_own(folder, ABOUT, PAIR_FILES)
     files = [*save_maps(showing.saliency, folder)]
     if fidelity is not None:
         files += save_pair_scores(fidelity, folder)
@@ -61,7 +76,7 @@ def write_pairs(
     if found is not None:
         files += save_scores(found, folder)
     pictures = draw_pairs(showing, folder / PICTURES, most=most, progress=progress)
-    files.append(pairs_page(showing, fidelity, found).save(folder / "report.html"))
+    files.append(pairs_page(showing, fidelity, found).save(folder / PAGE))
     return Written(tuple(files), pictures)
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from hilum.appraisal.figures import draw
+from hilum.appraisal.outputs import clear_own
 from hilum.appraisal.page import page
 from hilum.appraisal.record import Appraisal, comparison_rows
 from hilum.errors import UsageError
 from hilum.evaluate.layout import write_rows
 from hilum.evaluate.plan import STATISTICS
 
+METRICS: Final = "metrics.json"
 _TABLES: Final = ("readers.csv", "subgroups.csv", "comparison.csv")
 _BY_STATISTIC: Final = ("readers", "model_minus_readers", "differences")
 _PLOTS: Final = (
@@ -20,6 +22,7 @@ _PLOTS: Final = (
     *(f"{name}.svg" for name in ("roc", "precision_recall", "reliability", "subgroups")),
     *(f"{name}_{statistic}.svg" for name, statistic in product(_BY_STATISTIC, STATISTICS)),
 )
+EVALUATION_FILES: Final = (*_TABLES, *_PLOTS, METRICS)
 
 
 def write_tables(appraisal: Appraisal, folder: Path) -> None:
@@ -30,15 +33,14 @@ def write_tables(appraisal: Appraisal, folder: Path) -> None:
     Raises
     ------
     UsageError
-        If the folder cannot be written to.
+        If the folder cannot be written to, or files are there that no evaluation wrote.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*_TABLES, *_PLOTS):
-            (folder / name).unlink(missing_ok=True)
+        clear_own(folder, METRICS, EVALUATION_FILES)
         appraisal.metrics.save(folder)
         text = json.dumps(appraisal.to_json(), indent=2, allow_nan=False)
-        (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        (folder / METRICS).write_text(text + "\n", encoding="utf-8")
         if appraisal.comparison is not None:
             write_rows(folder / "comparison.csv", comparison_rows(appraisal.comparison))
     except OSError as error:

@@ -138,7 +138,10 @@ def evaluate(
     and calibration that are tuned on other images.
     """
     from hilum.appraisal import Files, appraise, write_plots, write_tables
+    from hilum.appraisal.outputs import check_own
+    from hilum.appraisal.writing import EVALUATION_FILES, METRICS
 
+    check_own(out, METRICS, EVALUATION_FILES)
     tuning = (tune_scores, tune_truth, tune_against, thresholds)
     files = Files(
         scores, truth, tuple(readers or ()), against, *tuning,

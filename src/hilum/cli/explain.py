@@ -136,7 +136,10 @@ def explain(
     With --query the images named are ones that were retrieved for it, and the maps
     show why an encoder holds them for similar to it.
     """
+    from hilum.appraisal.heat_maps import MAP_FILES
+    from hilum.appraisal.outputs import check_own
     from hilum.collection import open_collection
+    from hilum.explain.files import ABOUT
 
     _refuse(context, query=query is not None, named=bool(images), measured=score or fidelity)
     opened = open_collection(collection)
@@ -151,6 +154,7 @@ def explain(
         return
     if masks is not None and not score:
         raise UsageError("--masks is what --score scores against: give both")
+    check_own(out, ABOUT, MAP_FILES)
     view = opened if where is None else opened.where(where)
     maps, marked = _map(
         view, model, images or None, (score, masks), findings=findings or None,

@@ -41,12 +41,15 @@ def similar(
 ) -> None:
     """Map, score, draw and print; the query may lie outside the images looked at."""
     from hilum.appraisal.heat_maps import Showing
-    from hilum.appraisal.similar_cases import write_pairs
+    from hilum.appraisal.outputs import check_own
+    from hilum.appraisal.similar_cases import PAIR_FILES, write_pairs
     from hilum.encoders import load_encoder
     from hilum.encoders.device import choose_engine
+    from hilum.explain.files import ABOUT
     from hilum.explain.similarity import compared, explain_similar
 
     _check(asked)
+    check_own(out, ABOUT, PAIR_FILES)
     view = _with_query(collection, asked)
     encoder = load_encoder(model, engine=choose_engine(asked.device))
     images = asked.retrieved or _nearest(collection, asked)
