@@ -67,7 +67,7 @@ def test_the_number_of_cores_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     parts = [[rank(*sample(seed, 50, 20))] for seed in range(5)]
     found = []
     for count in (1, 4):
-        monkeypatch.setattr(draws, "cores", lambda count=count: count)
+        monkeypatch.setattr(draws, "processors", lambda count=count: count)
         found.append(replicate(parts, Draws(20, 30), BOTH)["average_precision"])
     assert np.array_equal(found[0], found[1], equal_nan=True)
 

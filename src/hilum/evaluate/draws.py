@@ -6,7 +6,6 @@ finding, every reader and both sides of a comparison (resampling of clusters: Da
 Bootstrap Methods, 1997, section 3.8).
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from hilum.errors import UsageError
 from hilum.evaluate.ranking import Floats
+from hilum.workers import processors
 
 MEMORY = 128 * 2**20
 """Bytes that the weights and sums of one chunk of resamples may take, roughly, over all cores."""
@@ -147,7 +147,7 @@ def replicate(
                 if name in out:
                     out[name][place, column] = values
 
-    threads = min(cores(), max(1, len(findings)))
+    threads = min(processors(), max(1, len(findings)))
     chunk = _chunk(findings, draws.n_units, threads)
     with ThreadPoolExecutor(threads) as pool:
         for place, counts in draws.counts(chunk):
@@ -168,11 +168,6 @@ def influence(
                 if name in out:
                     out[name][:, column] = values
     return out
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _chunk(findings: Sequence[Sequence[Instrument]], n_units: int, threads: int) -> int:

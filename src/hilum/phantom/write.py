@@ -14,7 +14,6 @@ its images and the tables last: what exists is whole, and what is missing is mad
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +31,7 @@ from hilum.files import replacing
 from hilum.phantom.history import FINDINGS, NO_FINDING
 from hilum.phantom.patient import Film, Patient, check, generate_patient
 from hilum.progress import Progress, silent
+from hilum.workers import processors
 
 VERSION: Final = 1
 """Rises whenever the same seed gives other images."""
@@ -127,16 +127,9 @@ def _write_patients(out: Path, settings: Settings, workers: int | None, progress
     missing = [n for n in range(settings.patients) if not _part(out, n).exists()]
     done = settings.patients - len(missing)
     progress(done, settings.patients)
-    for _ in _run(out, settings, missing, workers or _cores()):
+    for _ in _run(out, settings, missing, workers or processors()):
         done += 1
         progress(done, settings.patients)
-
-
-def _cores() -> int:
-    """Count the cores this process may use; where the system does not say, all there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _one_thread() -> None:
