@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from hilum.collection import Collection, EmbeddingInfo, open_collection
-from hilum.collection.sql import quote_names
+from hilum.collection.sql import images, quote_names
 from hilum.collection.store import Settings, open_dataset
 from hilum.collection.summary import as_text, summarise
 from hilum.decoding import pack, unpack
@@ -202,6 +202,12 @@ def test_filters_compose_and_leave_the_view_alone(shared: Collection) -> None:
     assert repr(both).endswith("6 images where ((Edema = 1 OR visit = 1)) AND (sex = 'F')>")
 
 
+def test_a_condition_names_images_whatever_is_in_their_ids(tmp_path: Path) -> None:
+    rows = [{"image_id": name, "Edema": 1} for name in ("a", "b's", 'c"c', "d")]
+    view = small_table(tmp_path, rows).where(images(['c"c', "b's"]))
+    assert view.ids() == ("b's", 'c"c')
+
+
 @pytest.mark.parametrize(
     "wrong", ["Hernia = 1", "Edema", "split == ", "sex = 3", "1 = 1; DROP TABLE x", ""]
 )
@@ -288,6 +294,7 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from hilum.collection import EmbeddingInfo, open_collection, vectors
+from small_table import small_table
 
 vectors.FLUSH_SECONDS = 0.0
 fresh = open_collection(sys.argv[1])

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from hilum.collection.sql import images
+
 if TYPE_CHECKING:
     from hilum.collection import Collection
 
@@ -78,7 +80,7 @@ def case_sheet(collection: "Collection", cases: "Shown", path: str | Path) -> tu
     """
     ids = list(cases.ids)
     asked = [cases.query] if isinstance(cases.query, str) else []
-    view = collection.where(f"image_id IN ({', '.join(map(_quoted, [*asked, *ids]))})")
+    view = collection.where(images([*asked, *ids]))
     findings = _positive(view)
     captions = [
         (f"{rank}  cos {cosine:.3f}  d {(2 - 2 * min(cosine, 1.0)) ** 0.5:.3f}", findings[image])
@@ -134,10 +136,6 @@ def _positive(collection: "Collection") -> dict[str, str]:
     for row, column in np.argwhere(table.values == 1).tolist():
         some[row].append(table.findings[column])
     return {image: ", ".join(some[row]) or "-" for row, image in enumerate(table.ids)}
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _numbered(path: Path, before: int) -> Path:

@@ -1,7 +1,7 @@
 """Conditions in SQL, as people write them and as Lance reads them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def quote_names(sql: str, columns: Sequence[str]) -> str:
@@ -18,6 +18,16 @@ def quote_names(sql: str, columns: Sequence[str]) -> str:
         return match[1] or f"`{match[2] or match[3]}`"
 
     return re.sub(pattern, replace, sql)
+
+
+def images(ids: Iterable[str]) -> str:
+    """Return the condition that an image is one of these; there is one at least.
+
+    >>> images(["a", "b's"])
+    "image_id IN ('a', 'b''s')"
+    """
+    listed = ", ".join("'" + image.replace("'", "''") + "'" for image in ids)
+    return f"image_id IN ({listed})"
 
 
 def first_sentence(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from hilum.collection.sql import images
 from hilum.errors import TableError, UsageError
 from hilum.files import replacing
 from hilum.findings import Policy
@@ -226,8 +227,7 @@ def _candidates(
         raise UsageError(f"no image of the collection fulfils {where!r}")
     if not labelled:
         return view
-    listed = ", ".join("'" + image.replace("'", "''") + "'" for image in labelled)
-    return collection.where(f"({where}) OR image_id IN ({listed})")
+    return collection.where(f"({where}) OR {images(labelled)}")
 
 
 def _rows_of(wanted: Sequence[str], ids: Sequence[str]) -> Rows:

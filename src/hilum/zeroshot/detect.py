@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.collection.splits import SPLITS
+from hilum.collection.sql import images
 from hilum.errors import UsageError
 from hilum.evaluate.recalibration import Calibration, fit_calibration
 from hilum.evaluate.thresholds import Thresholds, choose_thresholds
@@ -212,8 +213,7 @@ def _views(
 def _labelled(choose_on: str | Path | Table | None, labels: Table) -> str:
     if isinstance(choose_on, str) and choose_on in SPLITS:
         return f"split = '{choose_on}'"
-    listed = ", ".join("'" + image.replace("'", "''") + "'" for image in labels.ids)
-    return f"image_id IN ({listed})"
+    return images(labels.ids)
 
 
 def _places(wanted: Sequence[str], ids: Sequence[str]) -> NDArray[np.int64]:
