@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hilum.errors import UsageError
+from hilum.reports.words import words
 from hilum.training.contrastive import (
     ContrastSettings,
     found_first,
@@ -21,7 +22,7 @@ from hilum.training.contrastive import (
     similarities,
     softmax_loss,
 )
-from hilum.training.duplicates import Vocabulary, said, same, words
+from hilum.training.duplicates import Vocabulary, said, same
 from hilum.training.texts import Texts, TextSettings
 from reference_reports import SENTENCES, said_slowly, sigmoid_slowly, softmax_slowly
 

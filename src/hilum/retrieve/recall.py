@@ -16,6 +16,7 @@ from hilum.errors import UsageError
 from hilum.evaluate.draws import Draws
 from hilum.evaluate.intervals import Measure
 from hilum.evaluate.text import as_text
+from hilum.reports.words import words
 from hilum.retrieve.cases import among
 from hilum.retrieve.query import check_same_space
 from hilum.retrieve.ranks import places
@@ -219,8 +220,6 @@ class _Told:
 
 
 def _reports(view: "Collection", section: str) -> _Told:
-    from hilum.training.duplicates import words
-
     frame: pl.DataFrame = view.table(["patient_id", f"report_{section}"])
     number: dict[str, int] = {}
     texts: list[str] = []

@@ -11,29 +11,17 @@ sentence, because two reports of many words may have nearly all in common and di
 that counts (measured in docs/choices.md). All are products of sparse matrices: no loop over pairs.
 """
 
-import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from hilum.reports.words import words
+
 Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-_WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
-_LIST_NUMBER: Final = re.compile(r"(?:^\s*|(?<=[.;:!?])\s+|\n\s*)\(?\d{1,2}[.)](?=\s+\S)")
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Return the words and numbers of a text, without case, punctuation and list numbers.
-
-    >>> words("1. NO  acute process; 3.5-cm nodule.")
-    ('no', 'acute', 'process', '3.5', 'cm', 'nodule')
-    """
-    return tuple(_WORD.findall(_LIST_NUMBER.sub(" ", text).casefold()))
 
 
 class Vocabulary:

@@ -15,8 +15,8 @@ from hilum.errors import UsageError
 from hilum.evaluate import auroc
 from hilum.findings import VOCABULARY
 from hilum.prompts import pair_scores, prompt_pairs, prompt_vectors
+from hilum.reports.words import words
 from hilum.tables import Table, label_values
-from hilum.training.duplicates import words
 from hilum.training.feed import Feed
 
 Measure = Callable[[], float]

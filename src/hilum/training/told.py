@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hilum.encoders import tokenise
 from hilum.encoders.text import lengths
 from hilum.errors import LeakError, UsageError
-from hilum.training.duplicates import words
+from hilum.reports.words import words
 from hilum.training.texts import Texts, TextSettings
 
 if TYPE_CHECKING:
