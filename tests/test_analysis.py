@@ -28,7 +28,7 @@ from hilum.select.beside import People
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Design
 from hilum.select.contenders import by_strategy, without_labels
 from hilum.select.figures import draw_analysis
-from hilum.select.medselect_files import LabelledVectors
+from hilum.select.labelled import LabelledVectors
 from hilum.select.pool import Rows
 from hilum.select.strategies import STRATEGIES
 from hilum.select.task_plan import TaskPlan

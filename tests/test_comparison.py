@@ -21,7 +21,7 @@ from hilum.select.comparison import compare_strategies as compare
 from hilum.select.comparison_files import as_json, as_rows, as_text, save
 from hilum.select.contenders import Contender, by_original, by_selector, without_labels
 from hilum.select.figures import draw_comparison
-from hilum.select.medselect_files import LabelledVectors
+from hilum.select.labelled import LabelledVectors
 from hilum.select.original import LstmSelector, distinct, select_tasks
 from hilum.select.original_run import Original
 from hilum.select.patients_again import draw_patients, resampled_means

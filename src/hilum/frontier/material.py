@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from hilum.errors import CollectionError, UsageError
 from hilum.findings import Policy, canonical
-from hilum.select.labelled import labelled_vectors
-from hilum.select.medselect_files import LabelledVectors
+from hilum.select.labelled import LabelledVectors, labelled_vectors
 from hilum.select.pool import Pool, Vectors
 from hilum.tables import Table
 

@@ -19,7 +19,7 @@ from hilum.evaluate.multiplicity import holm
 from hilum.progress import Progress, silent
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Design, sources_of
 from hilum.select.contenders import Contender, by_strategy, selected_first
-from hilum.select.medselect_files import LabelledVectors
+from hilum.select.labelled import LabelledVectors
 from hilum.select.pool import Floats, Rows
 from hilum.select.strategies import STRATEGIES
 from hilum.select.tasks import TaskSource

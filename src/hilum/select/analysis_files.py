@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hilum.select.analysis import FLOOR, Analysis, Row
-from hilum.select.comparison_files import write_results
 from hilum.select.figures import draw_analysis, save_figures
+from hilum.select.results import write_results
 
 NOTE = (
     "Welch's t-test over tasks, corrected after Holm over all tests here; tasks share patients, so "

@@ -18,7 +18,7 @@ from hilum.errors import UsageError
 from hilum.evaluate.intervals import Measure, percentile
 from hilum.progress import Progress, silent
 from hilum.select.contenders import Contender, selected_first
-from hilum.select.medselect_files import LabelledVectors
+from hilum.select.labelled import LabelledVectors
 from hilum.select.original import distinct
 from hilum.select.patients_again import Counts, draw_patients, resampled_means
 from hilum.select.pool import Floats, Rows, refuse_unusable

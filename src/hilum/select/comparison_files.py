@@ -1,17 +1,15 @@
 """A comparison of strategies, written down: JSON and CSV for machines, a table for people."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from hilum.evaluate.intervals import Measure
-from hilum.files import write_text
 from hilum.select.comparison import ALL_SEEN, ALL_UNSEEN, Cell, Comparison
 from hilum.select.figures import draw_comparison, save_figures
+from hilum.select.results import write_results
 
 OVER_PATIENTS: Final = (
     "over patients: the query's patients drawn again with replacement, percentiles; pools and "
@@ -107,28 +105,6 @@ def save(comparison: Comparison, folder: str | Path) -> tuple[Path, ...]:
         folder, "comparison", as_json(comparison), _COLUMNS, rows, as_text(comparison)
     )
     return (*files, *save_figures(draw_comparison(comparison), folder))
-
-
-def write_results(
-    folder: str | Path,
-    stem: str,
-    document: Any,
-    columns: Sequence[str],
-    rows: Iterable[Mapping[str, Any]],
-    text: str,
-) -> tuple[Path, ...]:
-    """Write STEM.json, STEM.csv and STEM.txt to a folder; each is complete or not there."""
-    folder = Path(folder)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    texts = {
-        f"{stem}.json": json.dumps(document, indent=2, allow_nan=False) + "\n",
-        f"{stem}.csv": table.getvalue(),
-        f"{stem}.txt": text + "\n",
-    }
-    return tuple(write_text(folder / name, content) for name, content in texts.items())
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

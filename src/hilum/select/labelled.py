@@ -1,6 +1,7 @@
 """From a collection to images with vectors and labels, and whom a selector has seen of it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +11,51 @@ from hilum.collection.splits import SPLITS
 from hilum.errors import LeakError, UsageError
 from hilum.findings import Policy
 from hilum.select.beside import People
-from hilum.select.medselect_files import LabelledVectors
-from hilum.select.pool import Floats, refuse_unusable
+from hilum.select.pool import Floats, Vectors, refuse_unusable
+from hilum.select.task_plan import TaskPlan
+from hilum.select.tasks import TaskSource
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
 
 TRAINED_ON = ("train", "validation")
 """Keys of a selector's provenance that hold, as SQL, which images taught it."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledVectors:
+    """Images with vectors and labels, and whose they are.
+
+    Parameters
+    ----------
+    ids
+        Of the images.
+    vectors : (n_images, dim) float32
+        Finite, none of them zero.
+    findings
+        Names of the columns of `labels`; in MedSelect's files No Finding is the last.
+    labels : (n_images, n_findings)
+        1, 0 or NaN (unknown).
+    patients
+        Whose each image is.
+    people
+        Age, sex and view of each image.
+    places
+        Where each image comes from; tasks are cut from one place at a time.
+    """
+
+    ids: tuple[str, ...]
+    vectors: Vectors
+    findings: tuple[str, ...]
+    labels: Floats
+    patients: tuple[str, ...]
+    people: People
+    places: tuple[str, ...] = ()
+
+    def tasks(self, plan: TaskPlan | None = None, seed: int = 0) -> TaskSource:
+        """Prepare tasks; errors as in `TaskSource.of`."""
+        people, places = np.array(self.patients), np.array(self.places) if self.places else None
+        return TaskSource.of(self.vectors, self.labels, people, self.findings, plan, seed, places)
 
 
 def condition(where: str) -> str:

@@ -11,7 +11,6 @@ row i belongs to row i of the CSV. The original checks the number of rows and no
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Final
@@ -25,9 +24,9 @@ from hilum.export.medselect import FOLDERS
 from hilum.export.table import people_of, read_csv
 from hilum.findings import Policy, apply_policy, canonical
 from hilum.select.beside import People
+from hilum.select.labelled import LabelledVectors
 from hilum.select.pool import Floats, Vectors, refuse_unusable
-from hilum.select.task_plan import NO_FINDING, TaskPlan
-from hilum.select.tasks import TaskSource
+from hilum.select.task_plan import NO_FINDING
 from hilum.tables import Table, read_table
 
 _PATH: Final = "Path"
@@ -36,42 +35,6 @@ _WORDS: Final[Mapping[str, Mapping[str, float | None]]] = {
     "Frontal/Lateral": {"Frontal": 1.0, "Lateral": 0.0},
     "AP/PA": {"AP": 1.0, "PA": 0.0, "LL": None, "RL": None},
 }
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledVectors:
-    """One split of MedSelect's inputs, joined.
-
-    Parameters
-    ----------
-    ids
-        The paths.
-    vectors : (n_images, dim) float32
-        Finite, none of them zero.
-    findings
-        Names of the columns of `labels`; No Finding is the last.
-    labels : (n_images, n_findings)
-        1, 0 or NaN (unknown).
-    patients
-        Whose each image is.
-    people
-        Age, sex and view of each image.
-    places
-        Where each image comes from; tasks are cut from one place at a time.
-    """
-
-    ids: tuple[str, ...]
-    vectors: Vectors
-    findings: tuple[str, ...]
-    labels: Floats
-    patients: tuple[str, ...]
-    people: People
-    places: tuple[str, ...] = ()
-
-    def tasks(self, plan: TaskPlan | None = None, seed: int = 0) -> TaskSource:
-        """Prepare tasks; errors as in `TaskSource.of`."""
-        people, places = np.array(self.patients), np.array(self.places) if self.places else None
-        return TaskSource.of(self.vectors, self.labels, people, self.findings, plan, seed, places)
 
 
 def read_medselect(

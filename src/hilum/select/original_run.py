@@ -14,7 +14,7 @@ from hilum.encoders.tensors import read_tensors, write_tensors
 from hilum.errors import UsageError, WeightsError
 from hilum.progress import Progress
 from hilum.select.beside import INPUTS
-from hilum.select.medselect_files import LabelledVectors
+from hilum.select.labelled import LabelledVectors
 from hilum.select.original import (
     TRAINING,
     LstmSelector,

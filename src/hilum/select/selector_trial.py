@@ -19,8 +19,8 @@ from hilum.select.contenders import (
     by_selector,
     without_labels,
 )
-from hilum.select.labelled import condition, labelled_vectors, refuse_seen_patients
-from hilum.select.medselect_files import LabelledVectors, read_folder, read_medselect
+from hilum.select.labelled import LabelledVectors, condition, labelled_vectors, refuse_seen_patients
+from hilum.select.medselect_files import read_folder, read_medselect
 from hilum.select.original_run import RECIPE, Original, load_original, train_original
 from hilum.select.selector import SetSelector, load_selector
 from hilum.select.selector_run import FILE_NAME, RECIPES, train_selector
