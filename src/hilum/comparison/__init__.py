@@ -9,8 +9,8 @@ written of it, with `figures` and a `page`.
 from hilum.comparison.compare import compare_training
 from hilum.comparison.design import AXES, STUDY, Arm, Design
 from hilum.comparison.files import as_json, as_text, save
-from hilum.comparison.judging import Intervals
 from hilum.comparison.result import Difference, Standing, TrainingComparison
+from hilum.evaluate import Intervals
 
 __all__ = [
     "AXES",

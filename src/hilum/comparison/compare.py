@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hilum.comparison.contest import Contest
 from hilum.comparison.design import Design, json_types
-from hilum.comparison.judging import Intervals
 from hilum.comparison.processes import Supervised
 from hilum.comparison.result import TrainingComparison
 from hilum.comparison.runs import SPLITS, open_comparison, plan, train_all
 from hilum.comparison.training import Trainer
 from hilum.errors import UsageError
+from hilum.evaluate import Intervals
 from hilum.findings import Policy
 from hilum.progress import Progress, silent
 from hilum.tabular import Recipe

@@ -8,7 +8,6 @@ from hilum.comparison.curves import read_curve
 from hilum.comparison.design import json_types
 from hilum.comparison.judging import (
     ALL,
-    Intervals,
     Measures,
     Side,
     adjusted,
@@ -19,7 +18,7 @@ from hilum.comparison.judging import (
 from hilum.comparison.result import Difference, Standing, TrainingComparison
 from hilum.comparison.runs import Training, scores_of
 from hilum.comparison.training import Trainer
-from hilum.evaluate import Measure
+from hilum.evaluate import Intervals, Measure
 from hilum.findings import Policy
 from hilum.tables import Table
 from hilum.tabular import TabularModel

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import UsageError
-from hilum.evaluate import Measure, Repeats, compare_repeats, evaluate_repeats
+from hilum.evaluate import Intervals, Measure, Repeats, compare_repeats, evaluate_repeats
 from hilum.evaluate.multiplicity import holm
 from hilum.findings import Policy
 from hilum.tables import Table
@@ -24,21 +24,6 @@ STATISTICS: Final = ("auroc", "average_precision")
 
 Measures = Mapping[str, Mapping[str, Repeats]]
 """By group and statistic; a group without images is not there."""
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """How intervals are made.
-
-    Parameters
-    ----------
-    bootstrap, seed, level
-        As in `hilum.evaluate`.
-    """
-
-    bootstrap: int = 1000
-    seed: int = 0
-    level: float = 0.95
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ subgroups then come for nothing.
 """
 
 from hilum.evaluate.assess import compare, evaluate, read_pair
-from hilum.evaluate.intervals import Interval, Measure
+from hilum.evaluate.intervals import Interval, Intervals, Measure
 from hilum.evaluate.metrics import (
     auroc,
     average_precision,
@@ -41,6 +41,7 @@ __all__ = [
     "Comparison",
     "FindingMetrics",
     "Interval",
+    "Intervals",
     "Measure",
     "Metrics",
     "Plan",

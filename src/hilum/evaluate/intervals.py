@@ -17,6 +17,21 @@ Interval = Literal["percentile", "bca", "delong", "chexzero"]
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """How percentile intervals are made.
+
+    Parameters
+    ----------
+    bootstrap, seed, level
+        How many resamples, of which random numbers, covering how much; as in `hilum.evaluate`.
+    """
+
+    bootstrap: int = 1000
+    seed: int = 0
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
 class Measure:
     """A statistic with its interval; None is undefined and never stands for a number.
 

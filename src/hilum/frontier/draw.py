@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from hilum.comparison import Intervals
 from hilum.errors import UsageError
-from hilum.evaluate import Measure
+from hilum.evaluate import Intervals, Measure
 from hilum.evaluate.intervals import percentile
 from hilum.evaluate.multiplicity import holm
 from hilum.frontier import others

@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hilum.comparison import Intervals
-from hilum.evaluate import Measure, replicate_repeats
+from hilum.evaluate import Intervals, Measure, replicate_repeats
 from hilum.evaluate.intervals import p_value, percentile
 from hilum.frontier.kept import Kept
 from hilum.frontier.material import Floats, Truth, with_values
