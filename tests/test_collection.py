@@ -24,6 +24,7 @@ from hilum.errors import CollectionError, UsageError
 from hilum.images import read_picture
 from hilum.ingest import ingest
 from small_source import FINDINGS, SmallSource, small_source
+from small_table import small_table
 
 INFO = EmbeddingInfo(3, "a" * 64, "small net")
 
@@ -294,7 +295,6 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from hilum.collection import EmbeddingInfo, open_collection, vectors
-from small_table import small_table
 
 vectors.FLUSH_SECONDS = 0.0
 fresh = open_collection(sys.argv[1])
