@@ -544,7 +544,8 @@ def test_faults_of_the_user_are_one_sentence(
     words = ("ingest", source.root, made, *OPTIONS)
     for option, value, status, message in (
         ("--seed", "5", 1, "was made with seed 0"),
-        ("--fractions", "a,b", 2, "--fractions must be three numbers such as"),
+        ("--fractions", "a,b", 2, "--fractions: expected numbers such as 0.5,"),
+        ("--fractions", "", 2, "--fractions: expected numbers such as 0.5,"),
         ("--column", "age", 2, "--column takes OURS=THEIRS"),
     ):
         got, out, err = run_cli(capsys, *words, option, value)

@@ -264,11 +264,9 @@ def test_json_is_what_the_file_holds(
         (["--embedding", "other"], 2, "was trained on embeddings of the encoder aaaaaaaaaaaa…"),
         (["--strategies", "badge"], 2, "'badge' is not a strategy that chooses without labels"),
         (["--findings", "Gout"], 2, "no finding 'Gout' here"),
-        (
-            ["--budgets", "3,many"],
-            2,
-            "--budgets: '3,many' is not a list of numbers with commas between",
-        ),
+        (["--budgets", "3,many"], 2, "--budgets: expected whole numbers such as 0,1,2; got '3,ma"),
+        (["--budgets", ""], 2, "give one or more different budgets; got none"),
+        (["--prevalences", ""], 2, "--prevalences: expected numbers such as 0.5,0.2; got ''"),
         (["--budgets", "11"], 2, "budgets must be from 1 to the pool's 10 images; got 11"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import AsJson, Where, all_but, refuse_options
+from hilum.cli.options import AsJson, Where, all_but, listed, numbers, refuse_options
 
 if TYPE_CHECKING:
     from hilum.ingest import IngestReport
@@ -145,11 +145,12 @@ def ingest(
         )  # fmt: skip
         _report(IMPORTS[layout](source, collection, name=name, prefix=prefix), as_json=as_json)
         return
+    shares = None if fractions is None else numbers(fractions, "--fractions")
     options = SourceOptions(
-        views=_listed(views), table=table, columns=_renamed(column or []),
-        findings=_listed(findings), method=method, reports=reports, consensus=consensus,
-        coding=coding, mapping=mapping, labels=labels, keep_ids=keep_ids, key_file=key,
-        modalities=_listed(modalities) or SourceOptions.modalities,
+        views=listed(views or "") or None, table=table, columns=_renamed(column or []),
+        findings=listed(findings or "") or None, method=method, reports=reports,
+        consensus=consensus, coding=coding, mapping=mapping, labels=labels, keep_ids=keep_ids,
+        key_file=key, modalities=listed(modalities) or SourceOptions.modalities,
         workers=_for_headers(layout, None if engine == "ray" else workers),
     )  # fmt: skip
     with progress_bar("ingest") as progress:
@@ -157,8 +158,7 @@ def ingest(
             source, collection, layout=layout, size=size, resize=resize,
             channels=_CHANNELS[channels], pixels=not no_pixels,
             options=replace(options, progress=progress), name=name, prefix=prefix,
-            fractions=_numbers(fractions), seed=seed, workers=workers, engine=engine,
-            batch_rows=batch_rows,
+            fractions=shares, seed=seed, workers=workers, engine=engine, batch_rows=batch_rows,
             limits=Limits(seconds=timeout), progress=progress,
         )  # fmt: skip
     _report(report, as_json=as_json)
@@ -246,20 +246,6 @@ def _report(report: "IngestReport", *, as_json: bool) -> None:
 def _for_headers(layout: str, workers: int | None) -> int | None:
     """Return how many processes read headers, here even where a cluster decodes; None is all."""
     return workers if layout in ("dicom", "vindr", "rsna") else 1
-
-
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(part.strip() for part in text.split(","))
-
-
-def _numbers(text: str | None) -> tuple[float, ...] | None:
-    from hilum.errors import UsageError
-
-    try:
-        return None if text is None else tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--fractions must be three numbers such as 0.8,0.1,0.1; "
-                         f"got {text!r}") from None  # fmt: skip
 
 
 def _renamed(pairs: list[str]) -> dict[str, str]:

@@ -67,8 +67,18 @@ def whole_numbers(text: str, name: str) -> tuple[int, ...]:
     try:
         return tuple(int(entry) for entry in listed(text))
     except ValueError:
-        message = f"expected whole numbers such as 0,1,2; got {text!r}"
-        raise typer.BadParameter(message, param_hint=name) from None
+        raise UsageError(f"{name}: expected whole numbers such as 0,1,2; got {text!r}") from None
+
+
+def numbers(text: str, name: str) -> tuple[float, ...]:
+    """Read numbers, one or more, that commas separate; `name` is that of the option."""
+    try:
+        found = tuple(float(entry) for entry in listed(text))
+    except ValueError:
+        found = ()
+    if not found:
+        raise UsageError(f"{name}: expected numbers such as 0.5,0.2; got {text!r}")
+    return found
 
 
 def read_settings(pairs: list[str]) -> dict[str, Any]:

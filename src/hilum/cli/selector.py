@@ -16,8 +16,10 @@ from hilum.cli.options import (
     Set,
     Uncertain,
     listed,
+    numbers,
     recipe_changes,
     refuse_options,
+    whole_numbers,
 )
 from hilum.cli.runs import first_process, read_document
 from hilum.errors import UsageError
@@ -186,8 +188,8 @@ def try_(
     )  # fmt: skip
     with progress_bar("test") as progress:
         found = try_selector(
-            trial, progress=progress, budgets=tuple(map(int, _numbers(budgets, "--budgets", int))),
-            prevalences=_numbers(prevalences, "--prevalences", float), tasks=tasks,
+            trial, progress=progress, budgets=whole_numbers(budgets, "--budgets"),
+            prevalences=numbers(prevalences, "--prevalences"), tasks=tasks,
             plan=TaskPlan(pool, query, negatives=negatives), resamples=resamples, seed=seed,
         )  # fmt: skip
     for path in comparison_files.save(found, out):
@@ -276,12 +278,3 @@ def _trial(
         open_collection(collection), embedding, selector,
         strategies=listed(strategies) or None, findings=listed(findings), **more,
     )  # fmt: skip
-
-
-def _numbers(text: str, option: str, kind: type[int] | type[float]) -> tuple[float, ...]:
-    try:
-        return tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"{option}: {text!r} is not a list of numbers with commas between"
-        ) from None
