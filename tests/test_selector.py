@@ -29,14 +29,13 @@ from hilum.select.selector import (
 from hilum.select.selector_run import (
     FILE_NAME,
     RECIPES,
-    changed,
-    find_recipe,
     train_selector,
 )
 from hilum.select.selector_task import Learning, SelectorTask, chosen_by, contrast, unit_vectors
 from hilum.select.task_plan import TaskPlan
 from hilum.select.tasks import TaskSource
 from hilum.select.trained import selector_strategy, strangeness
+from hilum.training.recipes import override
 
 Vectors = NDArray[np.float32]
 
@@ -278,13 +277,21 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
         Learning(samples=1)
     with pytest.raises(UsageError, match="a budget of 60 leaves nothing to choose in a pool of 60"):
         SelectorTask(SetSelector(SelectorSpec(dim=8)), source(1), Learning(budgets=(60,)))
-    with pytest.raises(UsageError, match="no recipe 'best'; choose from policy, relaxed"):
-        find_recipe("best")
-    with pytest.raises(UsageError, match="a selector's recipe has no field 'colour'"):
-        changed(RECIPES["policy"], {"colour": 1})
+    with pytest.raises(UsageError, match="'best' is not a recipe; choose from policy, relaxed"):
+        train_selector(source(1), source(2), tmp_path / "run", "best")
+    with pytest.raises(UsageError, match="a recipe has no 'colour'; it has beside, width, heads"):
+        train_selector(source(1), source(2), tmp_path / "run", colour=1)
     narrow = TaskSource.of(*_narrow(), ("A", "B", "No Finding"), TaskPlan(60, 40, 0.5, "rest"), 9)
     with pytest.raises(UsageError, match=r"training embeddings have 8 numbers and .* validation 3"):
         train_selector(source(1), narrow, tmp_path / "run")
+
+
+def test_a_recipe_of_a_selector_is_changed_as_any_other() -> None:
+    found = override(
+        RECIPES["policy"], {"epochs": 2, "judged": [5, 10], "budgets": [3], "width": 8}
+    )
+    assert (found.train.epochs, found.train.steps) == (2, 0)
+    assert (found.judged, found.learning.budgets, found.width) == ((5, 10), (3,), 8)
 
 
 def _narrow() -> tuple[Vectors, NDArray[np.float64], list[str]]:

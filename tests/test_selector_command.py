@@ -171,10 +171,14 @@ def test_four_tables_teach_as_a_folder_does(
     [
         (["--findings", "Gout"], 2, "no finding 'Gout' here"),
         (["--recipe", "magic"], 2, "no recipe 'magic'; choose from policy, relaxed, medselect-20"),
-        (["--set", "shoe=3"], 2, "a selector's recipe has no field 'shoe'"),
+        (["--set", "shoe=3"], 2, "a recipe has no 'shoe'; it has beside"),
         (["--recipe", "medselect-2021", "--beside", "age"], 2, "age, sex, view together or none"),
         (["--beside", "weight"], 2, "can see age, sex, view beside the embedding"),
-        (["--recipe", "medselect-2021", "--set", "shoe=3"], 2, "has no field 'shoe'; it has batch"),
+        (
+            ["--recipe", "medselect-2021", "--set", "shoe=3"],
+            2,
+            "a recipe has no 'shoe'; it has budget",
+        ),
         (["--train", "split <> 'test'"], 1, "patients are in both source 1 and source 2"),
         (["--train", "age > 900"], 2, "fulfils 'age > 900'"),
         (["--embedding", "none"], 1, "'none'"),

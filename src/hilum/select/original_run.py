@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from hilum.select.pool import Vectors
 from hilum.select.task_plan import TaskPlan
 from hilum.select.tasks import refuse_shared_patients
 from hilum.training.loop import train
+from hilum.training.recipes import override
 from hilum.training.schedule import TrainSettings
 
 RECIPE: Final = "medselect-2021"
@@ -129,7 +130,9 @@ def train_original(
     UsageError, RunError
         If a field or the run cannot be used.
     """
-    recipe = _changed(OriginalRecipe(), changes)
+    if "beside" in changes:
+        changes["beside"] = _all_three(changes["beside"])
+    recipe = override(OriginalRecipe(), changes)
     seed = recipe.train.seed
     # tasks that judge must differ from those that teach even where images are the same
     source, other = data.tasks(plan, seed), judged.tasks(plan, seed + 1)
@@ -191,23 +194,6 @@ def load_original(path: str | Path) -> Original:
 
 def _spec() -> list[str]:
     return [one.name for one in fields(Original) if one.name != "network"]
-
-
-def _changed(recipe: OriginalRecipe, changes: Mapping[str, Any]) -> OriginalRecipe:
-    own = {one.name for one in fields(OriginalRecipe)} - {"train"}
-    training = {one.name for one in fields(TrainSettings)}
-    for name, value in changes.items():
-        if name in own:
-            given: Any = _all_three(value) if name == "beside" else value
-            recipe = replace(recipe, **{name: given})
-        elif name in training:
-            timed: dict[str, Any] = {name: value, **({"epochs": 0.0} if name == "steps" else {})}
-            recipe = replace(recipe, train=replace(recipe.train, **timed))
-        else:
-            raise UsageError(
-                f"{RECIPE} has no field {name!r}; it has {', '.join(sorted(own | training))}"
-            )
-    return recipe
 
 
 def _all_three(beside: Any) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from hilum.select.selector import (
 from hilum.select.selector_task import Learning, SelectorTask, chosen_by, unit_vectors
 from hilum.select.tasks import TaskSource, refuse_shared_patients
 from hilum.training.loop import train
+from hilum.training.recipes import find, override
 from hilum.training.schedule import TrainSettings
 
 FILE_NAME: Final = "selector.safetensors"
@@ -131,7 +132,7 @@ def train_selector(
     UsageError, RunError
         If the recipe or the run cannot be used, or the sources do not fit each other.
     """
-    chosen = changed(find_recipe(recipe), changes)
+    chosen = override(find(recipe, RECIPES), changes)
     refuse_shared_patients(source, validation)
     dim = source.vectors.shape[1]
     if validation.vectors.shape[1] != dim:
@@ -170,47 +171,6 @@ def train_selector(
     selector.to("cpu").eval()
     save_selector(selector, Path(run) / FILE_NAME)
     return selector
-
-
-def find_recipe(recipe: str | SelectorRecipe) -> SelectorRecipe:
-    """Return a recipe by name.
-
-    Raises
-    ------
-    UsageError
-        If there is no such recipe.
-    """
-    if isinstance(recipe, SelectorRecipe):
-        return recipe
-    if recipe not in RECIPES:
-        raise UsageError(f"no recipe {recipe!r}; choose from {', '.join(RECIPES)}")
-    return RECIPES[recipe]
-
-
-def changed(recipe: SelectorRecipe, changes: Mapping[str, Any]) -> SelectorRecipe:
-    """Change fields of a recipe, of its learning or of its training, by their names.
-
-    Raises
-    ------
-    UsageError
-        If there is no such field.
-    """
-    for name, value in changes.items():
-        if name in _names(recipe) - {"learning", "train", "name", "about"}:
-            given: Any = tuple(value) if isinstance(value, list) else value
-            recipe = replace(recipe, **{name: given})
-        elif name in _names(recipe.learning):
-            recipe = replace(recipe, learning=replace(recipe.learning, **{name: value}))
-        elif name in _names(recipe.train):
-            train_settings = {name: value, **({"epochs": 0.0} if name == "steps" else {})}
-            recipe = replace(recipe, train=replace(recipe.train, **train_settings))
-        else:
-            raise UsageError(f"a selector's recipe has no field {name!r}")
-    return recipe
-
-
-def _names(record: Any) -> set[str]:
-    return {one.name for one in fields(record)}
 
 
 def _as_json(record: Any) -> dict[str, Any]:

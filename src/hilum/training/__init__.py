@@ -3,9 +3,9 @@
 from hilum.training.loop import train
 from hilum.training.metric import train_metric
 from hilum.training.metric_recipes import METRIC_RECIPES, MetricRecipe
+from hilum.training.moco_recipes import RECIPES, MocoRecipe
 from hilum.training.prediction import predict
 from hilum.training.pretraining import pretrain, pretrain_pixels
-from hilum.training.recipes import RECIPES, MocoRecipe
 from hilum.training.report_recipes import REPORT_RECIPES, ReportRecipe
 from hilum.training.reports import pretrain_reports
 from hilum.training.schedule import TrainSettings

@@ -26,8 +26,9 @@ from hilum.progress import Progress
 from hilum.training.feed import Feed, feed_of, resident
 from hilum.training.loop import train
 from hilum.training.moco import Moco
+from hilum.training.moco_recipes import RECIPES, MocoRecipe
 from hilum.training.processes import joined, wait_for_all
-from hilum.training.recipes import RECIPES, MocoRecipe, find, override
+from hilum.training.recipes import find, override
 from hilum.training.told import refuse_test_images
 
 if TYPE_CHECKING:

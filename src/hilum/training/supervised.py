@@ -277,8 +277,6 @@ def _chosen(recipe: str | SupervisedRecipe, changes: dict[str, Any]) -> Supervis
         changes["init"] = str(changes["init"])
         if changes["init"] != "random" and not isinstance(recipe, SupervisedRecipe):
             changes.setdefault("architecture", None)
-    if isinstance(changes.get("hidden"), list):
-        changes["hidden"] = tuple(changes["hidden"])
     if "architecture" in changes and "init" not in changes and found.init.startswith("timm:"):
         changes["init"] = f"timm:{changes['architecture']}"
     return override(found, changes)
