@@ -394,7 +394,7 @@ def test_the_command_writes_maps_pictures_scores_and_a_page(
     assert [row["series"] for row in rows[:4]] == ["model", "random", "centre", "other patient"]
     assert "What the maps point at" in (out / "report.html").read_text()
     # another run into the same folder leaves nothing of the first
-    assert not run(monkeypatch, folder, "i0003", "i0001", *words, "--finding", "Edema",
+    assert not run(monkeypatch, folder, "i0003", "i0001", *words, "--findings", "Edema",
                    "--method", "layer-cam", "--layer", "backbone.layer3")  # fmt: skip
     assert f"2 maps in {out}" in capsys.readouterr().out
     assert not (out / "scores.json").exists()

@@ -23,7 +23,7 @@ from small_source import small_source
 PLAN = ("--pool", "10", "--query", "6", "--negatives", "rest")
 SMALL = ("--set", "budgets=[2,4]", "--set", "judged=[4]", "--set", "validation_tasks=5",
          "--set", "batch=8", "--device", "cpu")  # fmt: skip
-TEST = ("--budgets", "3,6", "--prevalences", "0.5", "--tasks", "4", "--resamples", "50")
+TEST = ("--budgets", "3,6", "--prevalences", "0.5", "--tasks", "4", "--bootstrap", "50")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,16 @@ import typer
 
 from hilum.cli.console import emit, note, progress_bar
 from hilum.cli.explain_pairs import Asked, similar
-from hilum.cli.options import AsJson, AtOnce, Device, Uri, Where, read_settings, refuse_options
+from hilum.cli.options import (
+    AsJson,
+    AtOnce,
+    Device,
+    Uri,
+    Where,
+    listed,
+    read_settings,
+    refuse_options,
+)
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +39,8 @@ Model = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for maps, pictures, scores and the page.")]
-Finding = Annotated[
-    list[str] | None,
-    typer.Option("--finding", help="What to explain; repeatable. By default all the model scores."),
+Findings = Annotated[
+    str, typer.Option(help="What to explain, separated by commas; by default all the model scores.")
 ]
 MethodName = Annotated[
     str | None,
@@ -106,7 +114,7 @@ def explain(
     model: Model,
     out: Out,
     images: Images = None,
-    findings: Finding = None,
+    findings: Findings = "",
     method: MethodName = None,
     layer: LayerName = None,
     query: Query = None,
@@ -156,12 +164,13 @@ def explain(
         raise UsageError("--masks is what --score scores against: give both")
     check_own(out, ABOUT, MAP_FILES)
     view = opened if where is None else opened.where(where)
+    names = listed(findings)
     maps, marked = _map(
-        view, model, images or None, (score, masks), findings=findings or None,
+        view, model, images or None, (score, masks), findings=names or None,
         method=method or "grad-cam", layer=layer, prompts=prompts, batch_size=batch, device=device,
     )  # fmt: skip
     found = None if marked is None else _score(maps, marked, view, counting)
-    _write(maps, view, marked, found, out, pictures, as_json, named=bool(findings))
+    _write(maps, view, marked, found, out, pictures, as_json, named=bool(names))
 
 
 def _map(

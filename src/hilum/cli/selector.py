@@ -42,12 +42,12 @@ Negatives = Annotated[
 Steps = Annotated[int | None, typer.Option(help="How long, in batches of tasks.")]
 Beside = Annotated[
     str,
-    typer.Option(help="What it sees beside the embedding, with commas between: of age, sex, view."),
+    typer.Option(help="What it sees beside the embedding, separated by commas: of age, sex, view."),
 ]
 Taught = Annotated[
-    str, typer.Option(help="Findings to train on, with commas between; '' takes all.")
+    str, typer.Option(help="Findings to train on, separated by commas; '' takes all.")
 ]
-HeldOut = Annotated[str, typer.Option(help="Findings never to train on, with commas between.")]
+HeldOut = Annotated[str, typer.Option(help="Findings never to train on, separated by commas.")]
 Teach = Annotated[str, typer.Option("--train", help="Which images teach: a split, or SQL.")]
 Stop = Annotated[
     str, typer.Option("--validate", help="Which images decide when to stop: a split, or SQL.")
@@ -69,7 +69,7 @@ OriginalRun = Annotated[
 ]
 PerFinding = Annotated[int, typer.Option(help="Of each finding, at each prevalence.")]
 Asked = Annotated[
-    str, typer.Option(help="Which, with commas between; '' takes all but No Finding.")
+    str, typer.Option(help="Which, separated by commas; '' takes all but No Finding.")
 ]
 Where = Annotated[str, typer.Option(help="Which images: a split, or SQL.")]
 External = Annotated[
@@ -88,8 +88,8 @@ def train(
     collection: Annotated[
         str,
         typer.Argument(
-            help="A collection; with --layout medselect a folder of its files, or its four CSVs "
-            "with commas between (positives, normals, the same for validation)."
+            help="A collection; with --layout medselect a folder of its files, or its four CSVs, "
+            "separated by commas (positives, normals, the same for validation)."
         ),
     ],
     run: Run,
@@ -157,7 +157,7 @@ def try_(
     ],
     original: OriginalRun = None,
     strategies: Annotated[
-        str, typer.Option(help="Which others, with commas between; all that need no labels.")
+        str, typer.Option(help="Which others, separated by commas; all that need no labels.")
     ] = "",
     budgets: Annotated[str, typer.Option(help="How many to label.")] = "10,20,40,80",
     prevalences: Annotated[str, typer.Option(help="Shares of a pool.")] = "0.5,0.2,0.05",
@@ -169,7 +169,9 @@ def try_(
     where: Where = "test",
     external: External = False,
     policy: Uncertain = "ignore",
-    resamples: Annotated[int, typer.Option(help="Of patients, for the intervals.")] = 1000,
+    bootstrap: Annotated[
+        int, typer.Option(help="Resamples of patients, for the intervals.")
+    ] = 1000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -190,7 +192,7 @@ def try_(
         found = try_selector(
             trial, progress=progress, budgets=whole_numbers(budgets, "--budgets"),
             prevalences=numbers(prevalences, "--prevalences"), tasks=tasks,
-            plan=TaskPlan(pool, query, negatives=negatives), resamples=resamples, seed=seed,
+            plan=TaskPlan(pool, query, negatives=negatives), resamples=bootstrap, seed=seed,
         )  # fmt: skip
     for path in comparison_files.save(found, out):
         note(str(path))
@@ -205,7 +207,7 @@ def analyse(
     out: Annotated[Path, typer.Option(help="A folder for analysis.json, .csv, .txt and figures.")],
     original: OriginalRun = None,
     strategies: Annotated[
-        str, typer.Option(help="Which others, with commas between; random is among them.")
+        str, typer.Option(help="Which others, separated by commas; random is among them.")
     ] = "random,k-medoids",
     budget: Annotated[int, typer.Option(help="How many to label.")] = 20,
     prevalence: Prevalence = 0.5,
