@@ -10,11 +10,11 @@ from hilum.comparison.figures import draw
 from hilum.comparison.judging import ALL, GROUPS, Measures
 from hilum.comparison.page import page
 from hilum.comparison.result import Difference, Standing, TrainingComparison
-from hilum.comparison.runs import write_json
 from hilum.evaluate import Measure, Repeats
 from hilum.evaluate.layout import measure_json, write_rows
 from hilum.evaluate.text import as_text as said
 from hilum.evaluate.text import p_text, short
+from hilum.files import write_json, write_text
 
 _COLUMNS: Final = (
     *("arm", "split", "group", "statistic", "finding"),
@@ -32,7 +32,7 @@ def save(found: TrainingComparison, folder: str | Path) -> tuple[Path, ...]:
     data, table, text, html = (folder / name for name in names)
     write_json(data, as_json(found))
     write_rows(table, [list(_COLUMNS), *as_rows(found)])
-    text.write_text(as_text(found) + "\n", encoding="utf-8")
+    write_text(text, as_text(found) + "\n")
     plots = draw(found)
     drawn = []
     for name, plot in plots.items():

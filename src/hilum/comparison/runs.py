@@ -21,6 +21,7 @@ from hilum.collection.digest import content_digest
 from hilum.comparison.design import Arm, Design
 from hilum.comparison.training import Cost, Job, Trainer
 from hilum.errors import HilumError, RunError, UsageError
+from hilum.files import write_json
 from hilum.progress import Progress, silent
 from hilum.tables import Table, read_table, write_table
 
@@ -192,11 +193,3 @@ def _columns(path: Path) -> Sequence[str]:
     from hilum.tables import read_columns
 
     return read_columns(path)[1:]
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write a document, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
