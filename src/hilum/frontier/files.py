@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure as Plot
 
-from hilum.comparison.runs import write_json
 from hilum.evaluate import Measure
 from hilum.evaluate.layout import measure_json, write_rows
 from hilum.evaluate.text import as_text as said
 from hilum.evaluate.text import p_text, short
+from hilum.files import write_json, write_text
 from hilum.frontier.figures import panels
 from hilum.frontier.page import page
 from hilum.frontier.result import Frontier, Line, Point
@@ -33,7 +33,7 @@ def save(found: Frontier, folder: str | Path) -> tuple[Path, ...]:
     data, table, text, svg, pdf, html = (folder / f"frontier.{ending}" for ending in names)
     write_json(data, as_json(found))
     write_rows(table, [list(COLUMNS), *as_rows(found)])
-    text.write_text(as_text(found) + "\n", encoding="utf-8")
+    write_text(text, as_text(found) + "\n")
     plot = figure_of(found)
     svg.write_bytes(as_svg(plot))
     plot.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None})

@@ -6,7 +6,6 @@ nothing needs to be thrown away when budgets, strategies or seeds are added.
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hilum.errors import RunError
+from hilum.files import replacing
 
 
 class Kept:
@@ -37,10 +37,8 @@ class Kept:
     @staticmethod
     def save(path: Path, array: NDArray[Any]) -> None:
         """Write an array, whole or not at all, whoever else writes it at the same time."""
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with unfinished.open("wb") as file:
+        with replacing(path, shared=True) as temporary, temporary.open("wb") as file:
             np.save(file, array, allow_pickle=False)
-        unfinished.replace(path)
 
     @staticmethod
     def load(path: Path) -> NDArray[Any]:
