@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hilum.errors import UsageError
+from hilum.files import replacing
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -60,10 +61,9 @@ class Cases:
     def save(self, path: str | Path) -> Path:
         """Write them as CSV; the file appears complete or not at all."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        self.table().write_csv(unfinished)
-        return unfinished.replace(path)
+        with replacing(path) as temporary:
+            self.table().write_csv(temporary)
+        return path
 
 
 def among(collection: "Collection", where: str | None) -> "Collection":

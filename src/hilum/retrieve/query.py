@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from hilum.collection.sql import images
 from hilum.errors import UsageError
 from hilum.retrieve.cases import Cases, Vectors, among
 from hilum.retrieve.searching import Aside, Index, answer, unit
@@ -137,8 +138,7 @@ def _of_file(
 
 def _row_of(collection: "Collection", image: str) -> "Collection | None":
     """Return the view of one image, or None if the collection has none of this id."""
-    quoted = image.replace("'", "''")
-    view = collection.where(f"image_id = '{quoted}'")
+    view = collection.where(images([image]))
     return view if len(view) else None
 
 
