@@ -94,9 +94,11 @@ def test_json_says_the_same_for_machines(
         (["--budget", "2", "--strategy", "magic"], 2, "'magic' is not a strategy; choose from "),
         (["--budget", "2", "--strategy", "medselect"], 2, "needs the weights of a trained selec"),
         (["--budget", "2", "--strategy", "badge"], 2, "badge learns from labels"),
+        (["--budget", "2", "--id", "Study", "--policy", "positive"], 2,
+         "--id, --policy: of no effect without --labelled"),
         (["--budget", "2", "--where", "shoe = 3"], 1, "cannot filter by 'shoe = 3'"),
     ],
-)
+)  # fmt: skip
 def test_misuse_ends_in_one_sentence(
     collection: Collection,
     tmp_path: Path,

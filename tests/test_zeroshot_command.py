@@ -163,6 +163,7 @@ def test_a_prompt_the_wrong_way_round_is_said_on_standard_error(
         (["--encoder", E, "--choose-on", "test"], 2, "the split test is for reporting"),
         (["--encoder", E, "--threshold", "mcc"], 2, "give both or neither"),
         (["--encoder", E, "--calibrate", "platt"], 2, "needs validation labels"),
+        (["--encoder", E, "--policy", "ignore"], 2, "--policy: of no effect without --choose-on"),
     ],
 )
 def test_a_fault_is_one_sentence(

@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from hilum.cli.console import emit, note
-from hilum.cli.options import AsJson, Embedding, IdColumn, Seed, Uncertain, Uri, Where
+from hilum.cli.options import (
+    AsJson,
+    Embedding,
+    IdColumn,
+    Seed,
+    Uncertain,
+    Uri,
+    Where,
+    refuse_options,
+)
 
 Budget = Annotated[int, typer.Option(help="How many images to choose.")]
 Out = Annotated[Path, typer.Option(help="Where the worklist goes (CSV).")]
@@ -37,6 +46,7 @@ def register(app: typer.Typer) -> None:
 
 
 def select(
+    context: typer.Context,
     collection: Uri,
     embedding: Embedding,
     budget: Budget,
@@ -63,6 +73,8 @@ def select(
     from hilum.sheet import contact_sheet
     from hilum.tables import read_table
 
+    if labelled is None:
+        refuse_options(context, {"id_column", "policy"}, "of no effect without --labelled")
     opened = open_collection(collection)
     worklist = run(
         opened, embedding, budget, strategy,

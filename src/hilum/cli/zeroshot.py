@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hilum.cli.console import emit, note, progress_bar
-from hilum.cli.options import AsJson, AtOnce, Device, ScoreTable, Uncertain, Uri, Where, listed
+from hilum.cli.options import (
+    AsJson,
+    AtOnce,
+    Device,
+    ScoreTable,
+    Uncertain,
+    Uri,
+    Where,
+    listed,
+    refuse_options,
+)
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +92,7 @@ def register(app: typer.Typer) -> None:
 
 
 def zeroshot(
+    context: typer.Context,
     collection: Uri,
     encoders: Encoders,
     out: ScoreTable,
@@ -114,6 +125,8 @@ def zeroshot(
     if (threshold is None) != (thresholds is None):
         raise UsageError("--threshold RULE chooses thresholds and --thresholds FILE keeps them: "
                          "give both or neither")  # fmt: skip
+    if choose_on is None:
+        refuse_options(context, {"policy"}, "of no effect without --choose-on")
     names = listed(findings)
     with progress_bar("encode") as progress:
         found = detect(
