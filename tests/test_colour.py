@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
+from array_pretraining import pretrain_pixels
 from hilum.cli import app
 from hilum.collection import Collection, open_collection
 from hilum.collection.summary import summarise
@@ -28,7 +29,7 @@ from hilum.images import Channels, Resize, decode_bytes, read_picture, to_square
 from hilum.ingest import ingest
 from hilum.retrieve import retrieve
 from hilum.sheet import contact_sheet
-from hilum.training import pretrain_pixels, views
+from hilum.training import views
 from hilum.training.feed import feed_of, resident, shrink
 from hilum.training.views import ViewSettings
 from image_files import png, texture

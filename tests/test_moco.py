@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from array_pretraining import pretrain_pixels
 from hilum.encoders import load_encoder, random_encoder, save_encoder
 from hilum.errors import RunError, UsageError, WeightsError
-from hilum.training import RECIPES, pretrain_pixels, train
+from hilum.training import RECIPES, train
 from hilum.training.moco import (
     Moco,
     MocoSettings,
@@ -342,13 +343,6 @@ def test_pretraining_starts_from_the_weights_it_is_told_to(tmp_path: Path) -> No
     absent = str(tmp_path / "absent.safetensors")
     with pytest.raises(WeightsError, match=r"absent\.safetensors: there is no such file"):
         pretrain_pixels(images, tmp_path / "other", init=absent, **SMALL)
-
-
-def test_pixels_and_groups_must_match(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="8 images, but 3 groups"):
-        pretrain_pixels(blobs(8, size=16), tmp_path / "run", groups=[1, 2, 3], **SMALL)
-    with pytest.raises(UsageError, match=r"uint8 of shape .* in colour; got float64 of shape"):
-        pretrain_pixels(np.zeros((4, 8, 8)), tmp_path / "run", **SMALL)  # type: ignore[arg-type]
 
 
 def test_the_process_keeps_its_own_random_numbers(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hilum.training.metric import train_metric
 from hilum.training.metric_recipes import METRIC_RECIPES, MetricRecipe
 from hilum.training.moco_recipes import RECIPES, MocoRecipe
 from hilum.training.prediction import predict
-from hilum.training.pretraining import pretrain, pretrain_pixels
+from hilum.training.pretraining import pretrain
 from hilum.training.report_recipes import REPORT_RECIPES, ReportRecipe
 from hilum.training.reports import pretrain_reports
 from hilum.training.schedule import TrainSettings
@@ -26,7 +26,6 @@ __all__ = [
     "TrainSettings",
     "predict",
     "pretrain",
-    "pretrain_pixels",
     "pretrain_reports",
     "train",
     "train_metric",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from hilum.encoders.device import Engine, choose_engine
@@ -16,14 +15,13 @@ from hilum.encoders.image import (
     EncoderSpec,
     build_module,
     check_channels,
-    check_pixels,
     feature_dim,
 )
 from hilum.encoders.references import load_image, pretrained_module
 from hilum.encoders.weights import FILE_NAME, save_encoder
 from hilum.errors import UsageError
 from hilum.progress import Progress
-from hilum.training.feed import Feed, feed_of, resident
+from hilum.training.feed import Feed, feed_of
 from hilum.training.loop import train
 from hilum.training.moco import Moco
 from hilum.training.moco_recipes import RECIPES, MocoRecipe
@@ -88,42 +86,6 @@ def pretrain(
     shape = (side, *collection.settings.image_shape[2:])  # nothing more than the side if grey
     data = _digest([table["image_id"].to_list(), table["sha256"].to_list(), *shape])
     return _pretrain(feed, chosen, run, table["patient_id"].to_list(), data, engine, progress)
-
-
-def pretrain_pixels(
-    pixels: NDArray[np.uint8],
-    run: str | Path,
-    recipe: str | MocoRecipe = "moco-small",
-    *,
-    groups: Sequence[Any] | None = None,
-    device: str = "auto",
-    progress: Progress | None = None,
-    **changes: Any,
-) -> Encoder:
-    """Pretrain an encoder on an array: `pretrain` without a collection.
-
-    Parameters
-    ----------
-    pixels : (n, side, side) or (n, side, side, 3) uint8
-    groups : (n,)
-        Whose image each is; each its own if not given.
-
-    Raises
-    ------
-    UsageError, RunError, WeightsError
-        As `pretrain`.
-    """
-    check_pixels(pixels)
-    chosen = override(find(recipe, RECIPES), changes)
-    check_channels(pixels.shape[3] if pixels.ndim > 3 else 1, chosen.channels)
-    engine = choose_engine(device, chosen.train.precision)
-    side = min(chosen.stored, pixels.shape[1])
-    feed = resident([pixels], len(pixels), side, engine.device)
-    owners = list(range(len(pixels))) if groups is None else list(groups)
-    if len(owners) != len(pixels):
-        raise UsageError(f"{len(pixels)} images, but {len(owners)} groups")
-    data = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
-    return _pretrain(feed, chosen, run, owners, data, engine, progress)
 
 
 def _pretrain(
