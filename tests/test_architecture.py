@@ -48,6 +48,7 @@ ROOMS = [
     "comparison",
     "select",
     "frontier",
+    "cards",
     "demo",
     "cli",
 ]

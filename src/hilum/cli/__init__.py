@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from hilum.cli.card import register as register_card
 from hilum.cli.classify import register as register_classify
 from hilum.cli.compare import register as register_compare
 from hilum.cli.demo import register as register_demo
@@ -54,6 +55,7 @@ register_retrieve(app)
 register_explain(app)
 register_evaluate(app)
 register_frontier(app)
+register_card(app)
 
 
 def _version(wanted: bool) -> None:

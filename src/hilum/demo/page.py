@@ -14,7 +14,7 @@ import polars as pl
 from hilum import plots
 from hilum.collection import Collection
 from hilum.demo import chapters
-from hilum.demo.cards import cards, data_card, model_card
+from hilum.demo.cards import cards, collection_card, run_card
 from hilum.demo.story import PRETRAINED, Reporter, Story
 from hilum.evaluate.text import as_text
 from hilum.frontier.page import TITLE, lead
@@ -224,19 +224,19 @@ def _map(collection: Collection) -> Section:
 
 def _cards(story: Story, collection: Collection) -> Section:
     assert story.frontier is not None
-    blocks = [data_card(collection)]
+    blocks = [collection_card(collection)]
     told = {line.name: as_text(line.last.mean) for line in story.frontier.lines}
     use = "vectors that a few labels read, and films that are alike"
     reached = f"mean AUROC with every label {told['all labels, probe']}, probe, test patients"
-    blocks.append(model_card("encoder of images", story.pretraining, use, reached))
+    blocks.append(run_card("encoder of images", story.pretraining, use, reached))
     if "zero-shot" in told:
         use = "finding in films what a sentence says, without a label"
         reached = f"mean AUROC {told['zero-shot']}, test patients"
-        blocks.append(model_card("encoders of images and reports", story.pair, use, reached))
+        blocks.append(run_card("encoders of images and reports", story.pair, use, reached))
     if (run := chapters.network_run(story)) is not None:
         use = "scores of findings, and maps of where it sees them"
         reached = f"mean AUROC {told['network: image']}, test patients"
-        blocks.append(model_card("classifier", run, use, reached))
+        blocks.append(run_card("classifier", run, use, reached))
     return cards(blocks)
 
 
