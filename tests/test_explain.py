@@ -437,7 +437,7 @@ def test_the_command_refuses_in_one_sentence(
 ) -> None:
     words = ("--model", "m.safetensors", "--out", tmp_path / "o")
     assert run(monkeypatch, folder, *words, "--masks", tmp_path) == 2
-    assert "--masks is what --score scores against: give both" in capsys.readouterr().err
+    assert "--masks: of no effect without --score" in capsys.readouterr().err
     assert run(monkeypatch, folder, *words, "--method", "magic") == 2
     assert "'magic' is not a method; choose from grad-cam" in capsys.readouterr().err
     assert run(monkeypatch, folder, "nobody", *words) == 1

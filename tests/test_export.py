@@ -491,7 +491,7 @@ def test_the_commands_export_and_import(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--layout", "chexzero", "--size", "64"), "--size: of no effect with --layout chexzero,"),
+        (("--layout", "chexzero", "--size", "64"), "--size: of no effect with --layout chexzero"),
         (("--layout", "medselect", "--views", "PA"), "--views: of no effect with --layout m"),
     ],
 )

@@ -18,7 +18,6 @@ from hilum.cli.options import (
     read_settings,
     refuse_options,
 )
-from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -100,7 +99,7 @@ Seed = Annotated[int, typer.Option(help="When scored: of all that is drawn.")]
 # What says nothing of other maps, as the function below calls it.
 _OF_FINDINGS: Final = {"findings", "prompts", "score"}
 _OF_PAIRS: Final = {"embedding", "k", "fidelity", "steps", "x_mir_json", "settings"}
-_OF_MEASURES: Final = {"steps", "tolerance", "bootstrap", "level", "seed"}
+_OF_MEASURES: Final = {"masks", "steps", "x_mir_json", "tolerance", "bootstrap", "level", "seed"}
 
 
 def register(app: typer.Typer) -> None:
@@ -160,8 +159,6 @@ def explain(
         )  # fmt: skip
         similar(opened, model, out, asked, as_json=as_json)
         return
-    if masks is not None and not score:
-        raise UsageError("--masks is what --score scores against: give both")
     check_own(out, ABOUT, MAP_FILES)
     view = opened if where is None else opened.where(where)
     names = listed(findings)

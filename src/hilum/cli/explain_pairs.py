@@ -85,10 +85,6 @@ def similar(
 
 
 def _check(asked: Asked) -> None:
-    if asked.masks is not None and not asked.fidelity:
-        raise UsageError("--masks is what --fidelity scores maps of pairs against: give both")
-    if asked.x_mir_json and not asked.fidelity:
-        raise UsageError("--x-mir-json writes what --fidelity measures: give both")
     if asked.retrieved is None and asked.embedding is None:
         raise UsageError(
             "name the images that were retrieved, or an --embedding by which the nearest are found"

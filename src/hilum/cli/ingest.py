@@ -139,10 +139,8 @@ def ingest(
     from hilum.workers import Limits
 
     if layout in IMPORTS:
-        refuse_options(
-            context, all_but(context, _OF_IMPORTS),
-            f"of no effect with --layout {layout}, whose files say what they hold",
-        )  # fmt: skip
+        unheeded = all_but(context, _OF_IMPORTS)
+        refuse_options(context, unheeded, f"of no effect with --layout {layout}")
         _report(IMPORTS[layout](source, collection, name=name, prefix=prefix), as_json=as_json)
         return
     shares = None if fractions is None else numbers(fractions, "--fractions")

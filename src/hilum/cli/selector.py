@@ -1,7 +1,7 @@
 """`hilum selector`: learn which images to label, and see whether it pays."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -76,6 +76,8 @@ External = Annotated[
     bool, typer.Option("--external", help="The selector has seen no patient of these.")
 ]
 
+_OF_COLLECTIONS: Final = {"embedding", "train_", "validate"}  # what files say themselves
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -122,13 +124,11 @@ def train(
     from hilum.select.task_plan import TaskPlan
 
     if layout == "medselect":
-        unheeded = {"embedding", "train_", "validate"}
-        refuse_options(context, unheeded, "of no effect with --layout medselect")
+        refuse_options(context, _OF_COLLECTIONS, "of no effect with --layout medselect")
     plan = TaskPlan(
         pool, query, prevalence, negatives, findings=listed(findings), held_out=listed(held_out)
     )
-    fields = {"steps": steps, "seed": seed, "beside": listed(beside) or None}
-    given = recipe_changes(fields, set_)
+    given = recipe_changes({"steps": steps, "seed": seed, "beside": listed(beside) or None}, set_)
     with progress_bar("selector") as progress:
         given |= {"device": device, "progress": progress}
         if layout == "medselect":
