@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -138,6 +138,8 @@ def test_a_data_card_counts_and_names_nobody(collection: Collection) -> None:
 
 
 @given(st.text(max_size=30))
+@example("a|b")
+@example("two\nlines\\| and <b>more</b>")
 def test_no_text_breaks_out_of_its_cell(text: str) -> None:
     card = Card("A card", {"What": text}, (Table("t", ("a", "b"), ((text, "1"),)),))
     lines = card.as_markdown().split("\n")

@@ -146,6 +146,22 @@ def test_arrange_fills_what_a_reader_did_not_make() -> None:
     assert frame["file"].to_list() == [None]
 
 
+def test_a_digest_tells_rows_columns_layouts_and_readings_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = listing_of({}, {"Edema": 0}, {})
+    said = pl.DataFrame({"image_id": ["i0"], "reader": ["R1"], "Edema": [1]})
+    others = [
+        listing_of({}, {"Edema": 1}, {}), listing_of({}, {"Edema": 0}),
+        listing_of({}, {"Edema": 0}, {}, source="nih"), replace(one, readings=said),
+        replace(one, readings=said.with_columns(Edema=0)),
+    ]  # fmt: skip
+    digests = [listing.digest() for listing in (one, *others)]
+    assert len(set(digests)) == 6
+    monkeypatch.setattr("hilum.sources.listing._DIGEST_ROWS", 2)  # in parts it is the same
+    assert [listing.digest() for listing in (one, *others)] == digests
+
+
 def test_a_path_of_an_unknown_image_says_how_many_there_are() -> None:
     listing = listing_of({})
     assert list(listing.paths(pl.Series(["i0"]))) == [Path("/source/x/a.png")]

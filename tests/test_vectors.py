@@ -45,6 +45,23 @@ def test_vectors_come_in_any_order_and_each_goes_to_its_image(collection: Collec
     assert not left_over(made)
 
 
+def test_old_and_new_vectors_are_put_together_part_by_part(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_MERGE_ROWS", 5)
+    made = collection.add_embedding("v", [numbered(11, 0, 7)], INFO)
+    assert made.where("age IN (0, 7, 11)").vectors("v")[1][:, 0].tolist() == [0, 7, 11]
+    rest = [at for at in range(N) if at not in (0, 7, 11)]
+    made = made.add_embedding("v", [numbered(*rest[::-1])], INFO)
+    assert made.vectors("v")[1][:, 0].tolist() == list(range(N))
+
+
+def test_of_two_vectors_of_one_image_the_later_counts(collection: Collection) -> None:
+    ids, vectors = numbered(4)
+    made = collection.add_embedding("v", [(ids, vectors + 5), (ids, vectors)], INFO)
+    assert made.where("age = 4").vectors("v")[1].tolist() == [[4, 1, 2]]
+
+
 def test_vectors_are_counted_among_the_images_of_a_view(collection: Collection) -> None:
     made = collection.add_embedding("v", [numbered(1, 2, 3, 8)], INFO)
     assert made.count_vectors("v") == 4
