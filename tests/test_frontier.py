@@ -278,17 +278,22 @@ def test_test_labels_move_neither_picks_nor_the_goal(
 def test_a_network_taught_few_labels_stands_at_their_number(
     collection: Collection, design: Design, tmp_path: Path
 ) -> None:
-    few = replace(FEW, strategies=("random",), controls=(), repeats=1, fine_tuned=(8,),
-                  fine_tune_steps=2)  # fmt: skip
+    few = replace(FEW, strategies=("random",), controls=(), repeats=1, fine_tuned=(4, 16),
+                  fine_tune_steps=2, fine_tune_rounds=0.25)  # fmt: skip
     none: dict[str, Any] = {"pairs": (), "full": (), "floors": (), "reports": False}
     others = replace(design.others, **none)
     found = draw(collection, tmp_path, replace(design, few=few, others=others), device="cpu")
     (line,) = found.of("tuned")
-    assert [point.labels for point in line.points] == [8]
+    assert [point.labels for point in line.points] == [4, 16]
     assert line.last.mean.estimate is not None
-    run = next((tmp_path / "networks").iterdir())
-    settings = json.loads((run / "settings.json").read_text())
-    assert settings["train"]["steps"] == 2
+    runs = sorted((tmp_path / "networks").iterdir())
+    settings = [json.loads((run / "settings.json").read_text()) for run in runs]
+    taught = {one["images"]: one["train"]["steps"] for one in settings}
+    assert taught == {4: 2, 16: 2}
+    more = replace(few, fine_tuned=(16,), fine_tune_rounds=3.5)
+    draw(collection, tmp_path, replace(design, few=more, others=others), device="cpu")
+    (run,) = set((tmp_path / "networks").iterdir()) - set(runs)
+    assert json.loads((run / "settings.json").read_text())["train"]["steps"] == 4
 
 
 def alone(design: Design, **others: Any) -> Design:

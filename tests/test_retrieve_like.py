@@ -217,7 +217,10 @@ def test_the_command_measures_how_images_find_their_kind(
     base = [films.uri, "--embedding", "space", "--evaluate", "findings", "--bootstrap", "20"]
     assert run(monkeypatch, *base, "--where", "visit = 0") == 2
     assert "the gallery of a query has 5 images" in capsys.readouterr().err
-    words = ["--findings", "Edema, pleural effusion", "--same-patient"]
+    assert len(films.where("split = 'test'")) == 2
+    assert run(monkeypatch, *base, "--same-patient") == 2  # the split test, and no other image
+    assert "the gallery of a query has 1 images" in capsys.readouterr().err
+    words = ["--findings", "Edema, pleural effusion", "--same-patient", "--where", ""]
     assert not run(monkeypatch, *base, *words)
     text = capsys.readouterr().out
     assert max(len(line) for line in text.splitlines()) <= 80

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from hilum.cli.console import emit, note
-from hilum.cli.options import AsJson, Device, Embedding, Uri, Where, all_but, listed, refuse_options
+from hilum.cli.options import AsJson, Device, Embedding, Uri, all_but, listed, refuse_options
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ Encoder = Annotated[
     typer.Option(
         help="The encoder that made them, for --text (a pair), for a file and for reports: a run, "
         "a weights file, open_clip:NAME:TAG."
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="SQL: only images that fulfil it; all by default, and with --evaluate those of the "
+        "split test ('' takes all)."
     ),
 ]
 Text = Annotated[str | None, typer.Option(help="What to look for, in words.")]
@@ -55,7 +62,7 @@ Queries = Annotated[
     str | None,
     typer.Option(
         help="With --evaluate findings, SQL: which images ask; --where if not. With anomaly: "
-        "which are scored; the split test by default, and --where the split train."
+        "which are scored; the split test by default, and --where then the split train."
     ),
 ]
 Findings = Annotated[
@@ -132,6 +139,9 @@ def retrieve(
     if evaluate == "anomaly" and anomaly is None:
         raise UsageError("--evaluate anomaly needs --anomaly CLASS")
     counting = {"bootstrap": bootstrap, "level": level, "seed": seed}
+    if evaluate in ("reports", "findings"):  # a result on images that taught the encoder is none
+        where = "split = 'test'" if where is None else where
+    where = where or None
     if evaluate == "reports":
         _show(_reports(collection, embedding, encoder, section, where, device, counting), as_json)
     elif evaluate == "anomaly":

@@ -53,9 +53,9 @@ class FewLabels:
         Numbers of labels, out of the budgets, with which all of the encoder is taught; its images
         are drawn at random. Every one is a training, repeated as often as `OtherLines.networks`
         says, and not more often than `repeats`.
-    fine_tune_steps
-        Batches of such a training; no validation image is looked at, as its label would be one
-        more.
+    fine_tune_steps, fine_tune_rounds
+        Batches of such a training: so many, or so many rounds of its images if that is more. No
+        validation image is looked at, as its label would be one more.
     """
 
     budgets: tuple[int, ...] = BUDGETS
@@ -67,13 +67,14 @@ class FewLabels:
     per_patient: int | None = None
     fine_tuned: tuple[int, ...] = ()
     fine_tune_steps: int = 200
+    fine_tune_rounds: float = 20.0
 
     def __post_init__(self) -> None:
         if not self.budgets or list(self.budgets) != sorted(set(self.budgets)):
             raise UsageError(f"numbers of labels must ascend; got {list(self.budgets)}")
         if self.budgets[0] < 2:
             raise UsageError("one label shows one class only: begin with 2 or more")
-        if self.repeats < 1 or self.fine_tune_steps < 1:
+        if self.repeats < 1 or self.fine_tune_steps < 1 or self.fine_tune_rounds < 0:
             raise UsageError("repeats and steps of fine-tuning must be 1 or more")
         _known("strategy", self.strategies, STRATEGIES, f"{MEDSELECT} comes with a selector")
         _known("reader", self.readers, METHODS, "")

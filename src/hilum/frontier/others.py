@@ -6,6 +6,7 @@ decided them. A network's run has its own folder, which a killed one goes on fro
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -198,9 +199,9 @@ def fine_tuned(work: Work, material: Material, picked: Rows, repeat: int) -> Pat
     few, findings = work.design.few, _teachable(work, material.labels[picked])
     changes = _changes(work, work.design.seed + repeat)
     changes.pop("epochs", None)  # those of all labels: rounds of a handful would teach nothing
-    changes |= {
-        "validate": "none", "steps": few.fine_tune_steps, "batch": min(32, len(picked)),
-    }  # fmt: skip
+    batch = min(32, len(picked))
+    steps = max(few.fine_tune_steps, math.ceil(few.fine_tune_rounds * len(picked) / batch))
+    changes |= {"validate": "none", "steps": steps, "batch": batch}
     run = _run(work, f"few-{len(picked)}", picked.tolist(), changes)
     path = work.kept.path("few", run.name)
     if path.exists():
