@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hilum.ingest import ingest
 from hilum.progress import Progress
 from reference_training import slow_processor
 from small_source import SmallSource, small_source
+from worker_tasks import doubling, refusing
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,28 +47,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> SmallSource:
     made = small_source(tmp_path_factory.mktemp("cluster") / "s", 150)
     (made.root / "films" / "i0070.png").write_bytes(b"no film")
     return made
-
-
-def halves(make_first: Path, x: int) -> int:
-    """Die the first time that 3 is asked for, as a machine does."""
-    if x == 3 and not make_first.exists():
-        make_first.touch()
-        os._exit(1)
-    return x * 2
-
-
-def doubling(flag: Path) -> Callable[[int], int]:
-    return partial(halves, flag)
-
-
-def refuse(x: int) -> int:
-    if x == 4:
-        raise ValueError("four is not done")
-    return x
-
-
-def refusing() -> Callable[[int], int]:
-    return refuse
 
 
 def test_results_come_in_order_though_a_worker_dies_and_errors_are_raised(
