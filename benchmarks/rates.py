@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hilum.encoders.device import Engine
 from hilum.training import Task, TrainSettings, train
+from memory import resident_peak
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,3 @@ def matrix_rate(engine: Engine, rounds: int = 10) -> float:
             torch.cuda.synchronize()
         took.append((time.perf_counter() - started) / (10 if gpu else 1))
     return 2 * side**3 / statistics.median(took[3:])
-
-
-def resident_peak() -> int:
-    """Return the most memory that this process has held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])

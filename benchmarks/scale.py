@@ -12,12 +12,13 @@ that of the step before, memory growing by no more than the ids and rows of the 
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -30,6 +31,7 @@ from hilum.collection.splits import Fractions
 from hilum.decoding import Decoded, pack
 from hilum.images import Geometry
 from hilum.ingest.rows import as_arrow
+from memory import resident_peak
 
 FILMS = 200
 SIDE = 64
@@ -56,7 +58,8 @@ def write_source(folder: Path, images: int, *, pixels: bool) -> None:
 
 def step(name: str, folder: Path, images: int) -> dict[str, float]:
     uri = str(folder / "c.lance")
-    before = _peak(resource.RUSAGE_SELF)
+    before = resident_peak() / 2**20
+    workers = Workers()
     started = time.perf_counter()
     if name == "embed":
         hilum.embed(hilum.open(uri), ENCODER, "v")
@@ -70,13 +73,26 @@ def step(name: str, folder: Path, images: int) -> dict[str, float]:
         "seconds": seconds,
         "each_us": 1e6 * seconds / images,
         "before_mib": before,
-        "peak_mib": _peak(resource.RUSAGE_SELF),
-        "worker_mib": _peak(resource.RUSAGE_CHILDREN),
+        "peak_mib": resident_peak() / 2**20,
+        "worker_mib": workers.peak / 2**20,
     }
 
 
-def _peak(who: int) -> float:
-    return resource.getrusage(who).ru_maxrss / 2**10
+class Workers(Thread):
+    """Looks ten times a second how much memory the processes of this one have held at most."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            for path in Path("/proc/self/task").glob("*/children"):
+                for child in path.read_text().split():
+                    with suppress(OSError, StopIteration):  # it has ended
+                        self.peak = max(self.peak, resident_peak(child))
+            time.sleep(0.1)
 
 
 def writer() -> float:

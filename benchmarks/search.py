@@ -14,7 +14,6 @@ vector, with the condition already evaluated. Recall is of the true ten, by floa
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 import hilum
 from hilum.collection import EmbeddingInfo, build_index
+from memory import resident_peak
 
 WHERE = "view = 'PA' and age < 18"
 K = 10
@@ -201,10 +201,9 @@ def part(name: str, uri: str, images: int, dim: int, queries: int) -> dict[str, 
         "hnsw": lambda: faiss_search(uri, "hnsw", images, queries),
         "truth": lambda: truth(uri, images, queries),
     }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    before = resident_peak() / 2**20
     found = parts[name]()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {**found, "before_mib": peak, "peak_mib": after}
+    return {**found, "before_mib": before, "peak_mib": resident_peak() / 2**20}
 
 
 NAMES = {

@@ -29,6 +29,7 @@ import numpy as np
 from hilum.select import STRATEGIES, Pool, Settings
 from hilum.select.pool import Strategy
 from hilum.select.worklist import MEDSELECT
+from memory import resident_peak
 
 LIMIT = 2.0  # GB beside the vectors
 GIGABYTE = 1e9
@@ -83,7 +84,7 @@ def measure(name: str, images: int, dim: int, budget: int) -> dict[str, float]:
     picks = strategy.pick(pool, budget, Settings(1), np.random.default_rng(0))
     seconds = time.perf_counter() - started
     assert len(set(picks.rows.tolist())) == budget
-    return {"seconds": seconds, "beside": (_peak() - before) / GIGABYTE}
+    return {"seconds": seconds, "beside": (resident_peak() - before) / GIGABYTE}
 
 
 def make_collection(folder: Path, images: int, dim: int) -> None:
@@ -135,15 +136,6 @@ def _now() -> int:
     """Return the memory that this process holds, in bytes (Linux)."""
     with open("/proc/self/statm", encoding="ascii") as numbers:  # noqa: PTH123
         return int(numbers.read().split()[1]) * resource.getpagesize()
-
-
-def _peak() -> int:
-    """Return the most memory that this program has held, in bytes (Linux).
-
-    What getrusage tells includes the process that started it, from before it became this program.
-    """
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 
 
 def main() -> None:

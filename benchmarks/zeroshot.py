@@ -39,6 +39,7 @@ import hilum
 from hilum.collection import EmbeddingInfo
 from hilum.encoders import PairEncoder, tokenise
 from hilum.encoders.clip import ClipPair, build_clip, clip_config, clip_spec
+from memory import resident_peak
 
 NAME: Final = "ViT-B-32-quickgelu"
 SIDE: Final = 320
@@ -175,21 +176,15 @@ def race(images: int, rounds: int) -> None:
 # --------------------------------------------------------------------------- memory
 
 
-def peak_here() -> int:
-    """Return this process's own peak: getrusage's would be its parent's at the start."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-
-
 def score_once(uri: str) -> None:
     """Score a collection in this process; print what it takes without images, and the peak."""
     torch.set_num_threads(2)
     pair = make_pair()
     collection = hilum.open(uri)
     hilum.zeroshot(collection.where("image_id IN ('i0')"), pair, LABELS, keep=False)
-    before = peak_here()
+    before = resident_peak()
     hilum.zeroshot(collection, pair, LABELS)
-    print(before, peak_here())
+    print(before, resident_peak())
 
 
 def peaks(uri: str) -> tuple[float, float]:
