@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hilum.encoders import Encoder
 from hilum.encoders.device import choose_engine
 from hilum.encoders.image import check_channels
+from hilum.progress import silent
 from hilum.training import RECIPES
 from hilum.training.feed import resident
 from hilum.training.pretraining import _pretrain
@@ -28,4 +29,4 @@ def pretrain_pixels(
     feed = resident([pixels], len(pixels), min(chosen.stored, pixels.shape[1]), engine.device)
     owners = list(range(len(pixels))) if groups is None else list(groups)
     data = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
-    return _pretrain(feed, chosen, run, owners, data, engine, None)
+    return _pretrain(feed, chosen, run, owners, data, engine, silent)

@@ -39,7 +39,7 @@ def embed(
     engine: Engine = "local",
     workers: int | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> "Collection":
     """Add an encoder's vectors to a collection.
 
@@ -97,8 +97,7 @@ def embed(
     )
     rows = collection.without_vector(name, info, overwrite=overwrite)
     ids = collection.table(["image_id"]).to_series()
-    report = progress or silent
-    report(0, len(rows))
+    progress(0, len(rows))
 
     def batches() -> Iterator[tuple[list[str], Vectors]]:
         done = 0
@@ -109,7 +108,7 @@ def embed(
         )
         for part, vectors in made:
             done += len(part)
-            report(done, len(rows))
+            progress(done, len(rows))
             yield ids[part].to_list(), vectors
 
     return collection.add_embedding(name, batches(), info, overwrite=overwrite)

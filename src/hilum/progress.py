@@ -1,7 +1,7 @@
 """How long work tells its caller how far it is.
 
-Library functions take `progress: Progress | None`; the command line passes one that draws a
-bar on standard error. Nothing here draws.
+Library functions take `progress: Progress`, `silent` if nothing is given; the command line passes
+one that draws a bar on standard error. Nothing here draws.
 """
 
 from typing import Protocol

@@ -142,7 +142,7 @@ def search(
 
 def build(
     uri: str, name: str, *, partitions: int | None = None, seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> tuple[IndexState, bool]:  # fmt: skip
     """Make an embedding's index, or make it again if it does not cover every image.
 
@@ -189,7 +189,7 @@ def build(
         made = IndexState(name, wanted, seed, rows - there, rows, rows)
         if state(dataset, name) == made:
             return made, False
-        _write(dataset, column, made, progress or silent)
+        _write(dataset, column, made, progress)
     return made, True
 
 

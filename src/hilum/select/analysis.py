@@ -126,7 +126,7 @@ def analyse_strategies(
     design: Design,
     *,
     about: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Analysis:
     """Let strategies choose for the same tasks, and describe what they chose.
 
@@ -157,14 +157,13 @@ def analyse_strategies(
     measures = measures_of(data)
     shape = (len(contenders), len(design.findings), design.tasks, len(measures))
     values = np.full(shape, np.nan)
-    report = progress or silent
-    report(0, len(sources))
+    progress(0, len(sources))
     for done, ((_, f), source) in enumerate(sources.items(), start=1):
         against = _selections(source, base, indices, budget)
         for s, pick in enumerate(contenders.values()):
             chosen = _selections(source, pick, indices, budget)
             values[s, f] = [describe(data, *pair) for pair in zip(chosen, against, strict=True)]
-        report(done, len(sources), source.findings[0])
+        progress(done, len(sources), source.findings[0])
     return Analysis(
         design, tuple(contenders), reference, measures, values,
         {finding: reason for (_, finding), reason in left_out.items()},

@@ -221,7 +221,7 @@ def compare_strategies(
     design: Design,
     *,
     about: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Comparison:
     """Let strategies choose for the same tasks, and judge what they chose.
 
@@ -250,12 +250,11 @@ def compare_strategies(
     auroc = np.full((*shape, design.tasks), np.nan)
     resampled = np.full((*shape, design.resamples), np.nan)
     labelled = np.full(shape, np.nan)
-    report = progress or silent
-    report(0, len(sources))
+    progress(0, len(sources))
     for done, ((p, f), source) in enumerate(sources.items(), start=1):
         found = _judge(source, contenders, design, owner.astype(np.int64), counts)
         auroc[p, f], resampled[p, f], labelled[p, f] = found
-        report(done, len(sources), source.findings[0])
+        progress(done, len(sources), source.findings[0])
     return Comparison(
         design, tuple(contenders), reference, auroc, resampled, labelled, left_out,
         len(data.ids), len(people), dict(about or {}),

@@ -12,7 +12,7 @@ import numpy as np
 from hilum.encoders.device import choose_engine
 from hilum.encoders.tensors import read_tensors, write_tensors
 from hilum.errors import UsageError, WeightsError
-from hilum.progress import Progress
+from hilum.progress import Progress, silent
 from hilum.select.beside import INPUTS
 from hilum.select.labelled import LabelledVectors
 from hilum.select.original import (
@@ -100,7 +100,7 @@ def train_original(
     *,
     encoder: str = "",
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     about: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Original:

@@ -12,7 +12,7 @@ import torch
 
 from hilum.encoders.device import choose_engine
 from hilum.errors import UsageError
-from hilum.progress import Progress
+from hilum.progress import Progress, silent
 from hilum.select.beside import People, columns
 from hilum.select.pool import Vectors
 from hilum.select.reward import rewards
@@ -96,7 +96,7 @@ def train_selector(
     people: tuple[People, People] | None = None,
     encoder: str = "",
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     about: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> SetSelector:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hilum.errors import UsageError
 from hilum.findings import Policy
-from hilum.progress import Progress
+from hilum.progress import Progress, silent
 from hilum.select.analysis import Analysis, analyse_strategies
 from hilum.select.beside import columns
 from hilum.select.comparison import Comparison, Design, compare_strategies
@@ -40,7 +40,7 @@ def teach(
     *,
     encoder: str = "",
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     about: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> SetSelector | Original:
@@ -92,7 +92,7 @@ def teach_on(
     validation: str = "val",
     policy: Policy = "ignore",
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     **changes: Any,
 ) -> SetSelector | Original:
     """Train a selector on a collection.
@@ -262,7 +262,7 @@ def prepare_trial(
     )
 
 
-def try_selector(trial: Trial, *, progress: Progress | None = None, **design: Any) -> Comparison:
+def try_selector(trial: Trial, *, progress: Progress = silent, **design: Any) -> Comparison:
     """Compare a selector with the other strategies; `design` has other fields of `Design`.
 
     Raises
@@ -276,7 +276,7 @@ def try_selector(trial: Trial, *, progress: Progress | None = None, **design: An
     )
 
 
-def analyse_selector(trial: Trial, *, progress: Progress | None = None, **design: Any) -> Analysis:
+def analyse_selector(trial: Trial, *, progress: Progress = silent, **design: Any) -> Analysis:
     """Describe what a selector and others select; `design` has other fields of `Design`.
 
     Raises

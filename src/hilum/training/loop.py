@@ -71,7 +71,7 @@ def train(
     measure: Measure | None = None,
     keeper: Keeper | None = None,
     before: Callable[[], None] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Train a task, or take up its run where it was left; a finished run is not repeated.
 

@@ -44,7 +44,7 @@ def train_metric(
     findings: Sequence[str] | None = None,
     anomaly: str | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     **changes: Any,
 ) -> Encoder:
     """Teach an encoder that images with the same finding are near each other.
@@ -102,7 +102,7 @@ def train_metric(
     job = _Job(
         chosen, spec, module, engine, taught, groups, _feed(chosen, taught, engine), finder, anomaly
     )
-    return _train(job, Path(run), progress or silent)
+    return _train(job, Path(run), progress)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from hilum.encoders.image import (
 from hilum.encoders.references import load_image, pretrained_module
 from hilum.encoders.weights import FILE_NAME, save_encoder
 from hilum.errors import UsageError
-from hilum.progress import Progress
+from hilum.progress import Progress, silent
 from hilum.training.feed import Feed, feed_of
 from hilum.training.loop import train
 from hilum.training.moco import Moco
@@ -39,7 +39,7 @@ def pretrain(
     recipe: str | MocoRecipe = "moco-small",
     *,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     **changes: Any,
 ) -> Encoder:
     """Pretrain an encoder on the images of a collection, without labels.
@@ -95,7 +95,7 @@ def _pretrain(
     owners: Sequence[Any],
     data: str,
     engine: Engine,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Encoder:
     module, spec = _start(recipe, len(feed))
     _, codes = np.unique(np.asarray(owners), return_inverse=True)

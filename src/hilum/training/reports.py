@@ -12,7 +12,7 @@ from hilum.encoders import PairEncoder, TextSpec, build_pair, save_encoder
 from hilum.encoders.device import Engine, choose_engine
 from hilum.encoders.weights import FILE_NAME, encoder_header
 from hilum.errors import UsageError
-from hilum.progress import Progress
+from hilum.progress import Progress, silent
 from hilum.training.feed import Feed, feed_of
 from hilum.training.kept import Keeper, Kept
 from hilum.training.loop import train
@@ -37,7 +37,7 @@ def pretrain_reports(
     validation: "Collection | None" = None,
     reports: Mapping[str, str] | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     **changes: Any,
 ) -> PairEncoder:
     """Pretrain a pair of encoders on the images of a collection and their reports, without labels.
@@ -136,7 +136,7 @@ class _Judge:
 
 
 def _train(
-    job: _Job, feed: Feed, run: str | Path, judge: _Judge | None, progress: Progress | None
+    job: _Job, feed: Feed, run: str | Path, judge: _Judge | None, progress: Progress
 ) -> PairEncoder:
     recipe, spec, engine = job.recipe, job.pair.spec, job.engine
     about = job.about(judge.digest if judge else "")

@@ -19,7 +19,7 @@ from hilum.encoders.image import check_channels
 from hilum.encoders.tensors import read_tensors
 from hilum.errors import UsageError
 from hilum.files import write_json
-from hilum.progress import Progress
+from hilum.progress import Progress, silent
 from hilum.tables import Table
 from hilum.training.backbones import start_backbone
 from hilum.training.feed import Feed, feed_of
@@ -58,7 +58,7 @@ def train_supervised(
     findings: Sequence[str] | None = None,
     labels: Labels | None = None,
     device: str = "auto",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     **changes: Any,
 ) -> Classifier:
     """Teach a classifier the findings of a collection.
@@ -157,7 +157,7 @@ class _Job:
         }
 
 
-def _train(job: _Job, judge: Judge | None, run: Path, progress: Progress | None) -> Classifier:
+def _train(job: _Job, judge: Judge | None, run: Path, progress: Progress) -> Classifier:
     about = job.about(judge)
     teach, plan = job.recipe.teach, _plan(job, judge)
     with joined(job.engine.device) as here:
@@ -176,7 +176,7 @@ def _train(job: _Job, judge: Judge | None, run: Path, progress: Progress | None)
 
 def _two_stages(
     job: _Job, judge: Judge | None, run: Path, plan: TrainSettings, about: dict[str, Any],
-    progress: Progress | None,
+    progress: Progress,
 ) -> dict[str, Any]:  # fmt: skip
     """Teach the head, then everything from the head's best weights; the better of the two stays."""
     teach = job.recipe.teach
@@ -199,7 +199,7 @@ def _two_stages(
 
 def _stage(
     job: _Job, judge: Judge | None, run: Path, plan: TrainSettings, about: dict[str, Any],
-    progress: Progress | None, *, frozen: bool = False, before: Any = None,
+    progress: Progress, *, frozen: bool = False, before: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train one stage in a folder of its own."""
     task = job.task(frozen=frozen)

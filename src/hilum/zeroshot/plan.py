@@ -11,7 +11,7 @@ from hilum.errors import UsageError
 from hilum.evaluate.calibrators import CALIBRATORS
 from hilum.evaluate.rules import parse_rule
 from hilum.findings import Policy
-from hilum.progress import Progress
+from hilum.progress import Progress, silent
 from hilum.prompts import Template
 from hilum.tables import Table
 from hilum.zeroshot.questions import Mode
@@ -36,7 +36,7 @@ class Settings(TypedDict, total=False):
     keep: bool
     batch_size: int
     device: str
-    progress: Progress | None
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Plan:
     keep: bool = True
     batch_size: int = 64
     device: str = "auto"
-    progress: Progress | None = None
+    progress: Progress = silent
 
     def __post_init__(self) -> None:
         if self.policy == "keep":
