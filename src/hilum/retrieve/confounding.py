@@ -22,7 +22,7 @@ from hilum.evaluate.query_means import query_means
 from hilum.evaluate.rankings import rank, statistics
 from hilum.evaluate.text import as_text
 from hilum.retrieve.cases import among
-from hilum.retrieve.queries import Flags, Vectors, labelled
+from hilum.retrieve.queries import Flags, Vectors, chunks, labelled
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -36,7 +36,6 @@ WAYS: Final = {
     "class within": "its class, within its source",
     "class across": "its class, in other sources",
 }
-AT_ONCE: Final = 256  # queries measured together
 
 
 @dataclass(frozen=True)
@@ -185,8 +184,7 @@ def measure_ways(
     another patient comes from the same source, (n,).
     """
     parts: list[tuple[dict[str, Floats], dict[str, Floats], Floats]] = []
-    for start in range(0, len(vectors), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
+    for rows in chunks(len(vectors), len(vectors)):
         own = patients[rows, None] == patients
         alike, near = classes[rows, None] == classes, sources[rows, None] == sources
         looks = {

@@ -121,7 +121,7 @@ def ask(
     own = np.array([places.get(image, -1) for image in queries.ids])
     votes = _exclusive(queries) and _exclusive(gallery)
     parts: list[Found] = []
-    for rows in _chunks(len(queries.ids), len(gallery.ids)):
+    for rows in chunks(len(queries.ids), len(gallery.ids)):
         left_out = (
             own[rows, None] == np.arange(len(gallery.ids))
             if same_patient
@@ -132,7 +132,8 @@ def ask(
     return _joined(parts)
 
 
-def _chunks(queries: int, gallery: int) -> Iterator[Ints]:
+def chunks(queries: int, gallery: int) -> Iterator[Ints]:
+    """Yield the rows of queries that are worked on together, as many as `WORK` has room for."""
     step = max(1, WORK // (_BYTES_EACH * gallery))
     for start in range(0, queries, step):
         yield np.arange(start, min(start + step, queries))

@@ -19,7 +19,8 @@ Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-AT_ONCE: Final = 256  # queries measured together
+WORK: Final = 256 << 20  # bytes that the lists of the queries at work may take, roughly
+_BYTES_EACH: Final = 64  # of one image in one query's list, all arrays together
 CUTS: Final = (1, 5, 10)
 LOOKED_AT: Final = 512  # images whose distances tell a collapse
 
@@ -84,8 +85,9 @@ def leave_one_out(
     owners = np.unique(patients, return_inverse=True)[1]
     flags = positive.astype(np.float32)
     parts = []
-    for start in range(0, len(vectors), AT_ONCE):
-        rows = slice(start, start + AT_ONCE)
+    step = max(1, WORK // (_BYTES_EACH * max(1, len(vectors))))
+    for start in range(0, len(vectors), step):
+        rows = slice(start, start + step)
         shared = (flags[rows] @ flags.T > 0).astype(np.int64)
         left_out = owners[rows, None] == owners
         ranked = rank(vectors[rows] @ vectors.T, shared, np.array([0.0, 1.0]), left_out)
