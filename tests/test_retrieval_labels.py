@@ -10,10 +10,13 @@ from hilum.retrieve import (
     evaluate_anomaly,
     evaluate_confounding,
     evaluate_neighbours,
+    queries,
 )
 from hilum.retrieve.confounding import measure_ways
 from hilum.retrieve.queries import Labelled, ask, labelled
+from hilum.training import metric_validation
 from hilum.training.metric_data import shown
+from hilum.training.metric_validation import leave_one_out
 from small_table import small_table
 
 # Edema and Mass; 0 to 5 teach (age 1) and 6 to 11 are scored (age 2)
@@ -138,3 +141,25 @@ def test_sources_count_alike_however_many_images_come_from_each(collection: Coll
         made, "hand", where, where="(Edema = 1 OR Mass = 1) AND image_id <> 'i03'", bootstrap=0
     )
     assert found.nearest == pytest.approx((0 / 2 + 2 / 4) / 2)
+
+
+def test_queries_are_measured_alike_however_few_fit_into_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(4)
+    vectors = rng.standard_normal((23, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    classes, sources = rng.integers(0, 3, 23), rng.integers(0, 2, 23)
+    patients, positive = np.arange(23) // 2, rng.random((23, 2)) < 0.5
+    named = tuple(map(str, patients))
+    whole = measure_ways(vectors, classes, sources, patients)
+    likeness = leave_one_out(vectors, positive, named, (1, 3))
+    monkeypatch.setattr(queries, "WORK", 64 * 23 * 4)
+    monkeypatch.setattr(metric_validation, "WORK", 64 * 23 * 4)
+    part = measure_ways(vectors, classes, sources, patients)
+    for one, other in ((whole[0], part[0]), (whole[1], part[1])):
+        for way, values in one.items():
+            np.testing.assert_array_equal(values, other[way])
+    np.testing.assert_array_equal(whole[2], part[2])
+    for name, values in leave_one_out(vectors, positive, named, (1, 3)).items():
+        np.testing.assert_array_equal(values, likeness[name])
