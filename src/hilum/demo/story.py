@@ -26,6 +26,7 @@ PAIR_STEPS: Final = 200
 STRATEGIES: Final = ("random", "k-means", "typiclust", "margin")
 INPUTS: Final = (("image",), ("image", "demographics", "history"))
 EPOCHS: Final = 5.0
+FINE_TUNED: Final = (100,)  # numbers of labels that the whole network is taught: a minute each
 
 PROCESSES: Final = 2
 
@@ -204,7 +205,7 @@ def _ask(story: Story, reporter: Reporter) -> None:
 
     few = FewLabels(
         budgets=(5, 10, 20, 50, 100, 200, 500), strategies=STRATEGIES, controls=(CONTROL,),
-        repeats=3,
+        repeats=3, fine_tuned=FINE_TUNED,
     )  # fmt: skip
     others = OtherLines(
         pairs=(str(story.pair),), encoder=str(story.pretraining), full=INPUTS,
