@@ -371,6 +371,35 @@ def test_the_number_of_all_training_images_is_a_budget(
     assert points[-1].mean.estimate == found.line("all labels, probe").last.mean.estimate
 
 
+def test_a_goal_that_fewer_labels_surpass_is_doubted(found: Frontier, tmp_path: Path) -> None:
+    goal = found.line(found.goal)
+    height = goal.last.mean.estimate
+    assert height is not None
+    lines = list(found.lines)
+    at = next(at for at, line in enumerate(lines) if line.name == "random, probe")
+
+    def with_second(estimate: float) -> Frontier:
+        points = list(lines[at].points)
+        points[1] = replace(points[1], mean=replace(points[1].mean, estimate=estimate))
+        low = [replace(point, mean=replace(point.mean, estimate=0.2)) for point in points]
+        low[1] = points[1]
+        others = [replace(line, points=tuple(
+            replace(point, mean=replace(point.mean, estimate=0.1)) for point in line.points
+        )) if line.kind == "few" else line for line in lines]  # fmt: skip
+        others[at] = replace(lines[at], points=tuple(low))
+        return replace(found, lines=tuple(others))
+
+    assert with_second(height).doubt == ""
+    above = with_second(height + 0.01)
+    assert above.doubt.startswith(
+        f"random, probe is at {height + 0.01:.3f} with 8 labels, above {found.goal} with all 36: "
+    )
+    assert above.doubt in as_text(above)
+    assert as_json(above)["goal"]["doubt"] == above.doubt
+    assert above.doubt.split(":")[0] in save(above, tmp_path)[-1].read_text()
+    assert as_json(with_second(height))["goal"]["doubt"] is None
+
+
 # ------------------------------------------------------------------ as the command
 
 

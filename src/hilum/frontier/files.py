@@ -63,6 +63,7 @@ def as_json(found: Frontier) -> dict[str, Any]:
             "line": found.goal,
             "share_of_what_is_above_one_half": found.share,
             "auroc": _measure(found.target),
+            "doubt": found.doubt or None,
         },
         "lines": [_line(line) for line in found.lines],
         "missing": dict(found.missing),
@@ -141,6 +142,7 @@ def as_text(found: Frontier) -> str:
         f"{said(found.target)}.",
         "Minus random: area between the curves, along the logarithm of labels; p is adjusted for "
         "their number (Holm).",
+        *([found.doubt] if found.doubt else []),
     ]
     for name, why in found.left_out.items():
         lines.append(f"{name} is not measured: {why}.")

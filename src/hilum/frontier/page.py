@@ -103,7 +103,10 @@ def _interval(measure: Measure) -> str:
 def _strategies(found: Frontier) -> Section:
     return Section(
         "Which images to label",
-        [table for reader in _readers(found) for table in (_curve_table(found, reader),)],
+        [
+            *([Prose(found.doubt)] if found.doubt else []),
+            *(_curve_table(found, reader) for reader in _readers(found)),
+        ],
     )
 
 

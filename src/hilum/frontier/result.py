@@ -138,3 +138,22 @@ class Frontier:
     def line(self, name: str) -> Line:
         """Return a line by its name."""
         return next(line for line in self.lines if line.name == name)
+
+    @property
+    def doubt(self) -> str:
+        """Why full supervision is none: a line that is above it with fewer labels; "" if none is.
+
+        That is seen on test images, so no number here follows from it.
+        """
+        goal = self.line(self.goal).last
+        points = [(point.mean.estimate or 0.0, line.name, point.labels)
+                  for line in self.of("few", "tuned") for point in line.points
+                  if point.labels < goal.labels]  # fmt: skip
+        best, name, labels = max(points, default=(0.0, "", 0))
+        if best <= (goal.mean.estimate or 1.0):
+            return ""
+        return (
+            f"{name} is at {best:.3f} with {labels:,} labels, above {self.goal} with all "
+            f"{goal.labels:,}: full supervision was trained too little (more epochs?), so the "
+            "labels needed are counted against too low a goal."
+        )
