@@ -42,6 +42,7 @@ from hilum.frontier import measured as measured_module
 from hilum.frontier.kept import Kept
 from hilum.frontier.material import gather, truth_of
 from hilum.frontier.others import Work, said
+from hilum.frontier.page import lead
 from hilum.frontier.tracks import Track
 from hilum.predictors import METHODS
 from hilum.select import STRATEGIES
@@ -286,6 +287,10 @@ def test_a_network_taught_few_labels_stands_at_their_number(
     (line,) = found.of("tuned")
     assert [point.labels for point in line.points] == [4, 16]
     assert line.last.mean.estimate is not None
+    assert (
+        f"Where 16 teach the whole network and not only what reads its vectors, it is "
+        f"{line.last.mean.estimate:.3f}" in lead(found)
+    )
     runs = sorted((tmp_path / "networks").iterdir())
     settings = [json.loads((run / "settings.json").read_text()) for run in runs]
     taught = {one["images"]: one["train"]["steps"] for one in settings}

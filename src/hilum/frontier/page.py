@@ -42,6 +42,12 @@ def lead(found: Frontier) -> str:
         f"test patients are read with a mean AUROC of {_text(point.mean)}; with all "
         f"{full.labels:,} labelled, with {_text(full.mean)} ({found.goal})."
     ]
+    for taught in found.of("tuned"):
+        near = min(taught.points, key=lambda one: abs(one.labels - 100))
+        texts.append(
+            f"Where {near.labels} teach the whole network and not only what reads its vectors, it "
+            f"is {_text(near.mean)}."
+        )
     if sentences := next((one for one in found.of("none") if not one.reader), None):
         texts.append(f"Sentences alone, without a label, give {_text(sentences.last.mean)}.")
     if line.needed is not None:
