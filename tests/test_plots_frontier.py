@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from hilum.evaluate import Measure
@@ -62,6 +63,16 @@ def test_lines_are_of_the_measures_and_bars_of_the_intervals() -> None:
     ends = [bar.get_segments()[0][:, 1] for bar in bars if hasattr(bar, "get_segments")]
     assert len(ends) == 1  # a mark without an interval has no bar
     np.testing.assert_allclose(ends[0], [0.5, 0.6])
+
+
+def test_a_curve_has_bars_where_its_intervals_are_known_if_asked_for() -> None:
+    measures = [*measured(0.6, 0.7), Measure(0.8)]
+    for bars, expected in ((True, [[0.5, 0.7], [0.6, 0.8]]), (False, [])):
+        curve = LabelCurve("taught", [10, 20, 200], measures, bars=bars)
+        (axes,) = frontiers([Panel("Probe", [curve], [])], everything=9).axes
+        found = [segment[:, 1] for one in axes.collections if isinstance(one, LineCollection)
+                 for segment in one.get_segments()]  # fmt: skip
+        np.testing.assert_allclose(np.reshape(found, (-1, 2)), np.reshape(expected, (-1, 2)))
 
 
 def test_the_first_eighteen_names_look_different() -> None:

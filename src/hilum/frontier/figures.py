@@ -31,7 +31,8 @@ def _curves(found: Frontier, reader: str) -> Iterator[Curve]:
             continue
         chance = line.kind == "few" and line.strategy == CHANCE
         labels = [point.labels for point in line.points]
-        yield Curve(_short(line), labels, [point.mean for point in line.points], plain=chance)
+        means = [point.mean for point in line.points]
+        yield Curve(_short(line), labels, means, plain=chance, bars=line.kind == "tuned")
 
 
 def _marks(found: Frontier, reader: str) -> Iterator[Mark]:

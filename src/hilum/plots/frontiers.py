@@ -33,12 +33,15 @@ class Curve:
         One per number.
     plain
         Whether it is what the others are compared with: grey, with a band for its intervals.
+    bars
+        Whether its intervals are drawn, as bars; those of many lines would hide each other.
     """
 
     name: str
     labels: Sequence[int]
     measures: Sequence[Measure]
     plain: bool = False
+    bars: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,9 +181,12 @@ def _level(axes: Axes, name: str, value: float, x: float) -> None:
 def _curve(axes: Axes, curve: Curve, style: dict[str, Any]) -> Artist:
     x = np.log10(np.asarray(curve.labels, dtype=np.float64))
     estimate = numbers([one.estimate for one in curve.measures])
+    low, high = (numbers([getattr(one, end) for one in curve.measures]) for end in ("low", "high"))
+    if curve.bars:
+        known = np.isfinite(low) & np.isfinite(high)
+        axes.vlines(x[known], low[known], high[known], color=style["color"], linewidth=1.2)
     if not curve.plain:
         return axes.plot(x, estimate, markersize=4.5, linewidth=1.5, **style)[0]
-    low, high = (numbers([getattr(one, end) for one in curve.measures]) for end in ("low", "high"))
     axes.fill_between(x, low, high, color=GREY, alpha=0.2, linewidth=0, zorder=1)
     return axes.plot(x, estimate, color=GREY, linewidth=2.6, zorder=2)[0]
 
