@@ -16,7 +16,7 @@ from hilum.errors import UsageError
 
 Engine = Literal["local", "ray"]
 ENGINES: Final = ("local", "ray")
-WINDOW: Final = 4096  # items that Ray knows of at once; it keeps some kilobytes for each
+WINDOW: Final = 4096  # items that Ray knows of at once: it keeps something for each
 
 Work = Callable[[Any], Any]
 

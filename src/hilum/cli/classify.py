@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli.console import emit, note
 from hilum.cli.options import AsJson, Embedding, IdColumn, ScoreTable, Uncertain, Uri
+from hilum.cli.scores import hand_over
 
 
 def register(app: typer.Typer) -> None:
@@ -28,19 +28,9 @@ def classify(
     """Score every unlabelled image of a collection from the labels of a few."""
     from hilum.classify import classify as run
     from hilum.collection import open_collection
-    from hilum.tables import read_table, write_table
+    from hilum.tables import read_table
 
     table = read_table(labels, id_column)
     opened = open_collection(collection)
     scores = run(opened, embedding, table, method, policy=policy, seed=seed)
-    write_table(scores, out)
-    for finding, text in scores.notes.items():
-        note(f"{finding}: {text}")
-    facts = {
-        "scores": str(out),
-        "images": len(scores),
-        "findings": list(scores.findings),
-        "method": method,
-        "notes": dict(scores.notes),
-    }
-    emit(facts, as_json=as_json, text=str(out))
+    hand_over(scores, out, as_json=as_json, method=method)

@@ -18,6 +18,7 @@ from hilum.cli.options import (
     refuse_options,
 )
 from hilum.cli.runs import first_process, read_document, with_interval
+from hilum.cli.scores import hand_over
 
 if TYPE_CHECKING:
     from hilum.collection import Collection
@@ -221,7 +222,6 @@ def predict(
     """
     import hilum
     from hilum.collection import open_collection
-    from hilum.tables import write_table
 
     view = open_collection(collection)
     view = view.where(where) if where else view
@@ -229,16 +229,7 @@ def predict(
         scores = hilum.predict(
             view, model, without=listed(without), looks=looks, device=device, progress=progress
         )
-    write_table(scores, out)
-    for finding, text in scores.notes.items():
-        note(f"{finding}: {text}")
-    facts = {
-        "scores": str(out),
-        "images": len(scores),
-        "findings": list(scores.findings),
-        "notes": dict(scores.notes),
-    }
-    emit(facts, as_json=as_json, text=f"{out}: {len(scores)} images")
+    hand_over(scores, out, as_json=as_json)
 
 
 def _number_or_name(text: str) -> str | float:

@@ -31,7 +31,7 @@ Batch = tuple[Sequence[str], Vectors]
 
 FLUSH_SECONDS: Final = 2.0  # at most this much work is lost to a kill; a flush costs about 5 ms
 _FLUSH_BYTES: Final = 64 << 20
-_MERGE_ROWS: Final = 512  # Lance reads dozens of batches ahead: 8,192 take 0.7 GB, no faster
+_MERGE_ROWS: Final = 512  # few: Lance reads many batches ahead
 _SCAN_ROWS: Final = 1024  # vectors in one batch of a scan: Lance reads several batches ahead
 _SCAN_BYTES: Final = 32 << 20  # read ahead; Lance's own 2 GiB is slower, and most of an embedding
 
@@ -182,7 +182,7 @@ def finished_ids(
 
 
 def _ids(dataset: "lance.LanceDataset", keep: str | None = None) -> pl.Series:
-    """Return image ids, in row order: as polars keeps them, a third of what Python would take."""
+    """Return image ids, in row order, as polars keeps them: no object for each."""
     scanner = dataset.scanner(
         columns=["image_id"], filter=keep, batch_size=_SCAN_ROWS, io_buffer_size=_SCAN_BYTES
     )  # fmt: skip
@@ -214,7 +214,7 @@ def write(
 ) -> None:
     """Take vectors as they come, keep them safe, and make one column of them at the end.
 
-    Memory is bounded by one flush (64 MiB or two seconds of work), and by 60 bytes for an image.
+    Memory is bounded by one flush (64 MiB or two seconds of work), and by the ids.
 
     Raises
     ------

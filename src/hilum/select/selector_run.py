@@ -24,20 +24,20 @@ from hilum.select.selector import (
 from hilum.select.selector_task import Learning, SelectorTask, chosen_by, unit_vectors
 from hilum.select.tasks import TaskSource, refuse_shared_patients
 from hilum.training.loop import train
-from hilum.training.recipes import find, override
+from hilum.training.recipes import Recipe, find, override
 from hilum.training.schedule import TrainSettings
 
 FILE_NAME: Final = "selector.safetensors"
 
 
 @dataclass(frozen=True)
-class SelectorRecipe:
+class SelectorRecipe(Recipe):
     """Everything that decides a selector, but for the data.
 
     Parameters
     ----------
     name, about
-        What it is called, and when to take it.
+        As in `Recipe`.
     learning
         Route, budgets and what belongs to them.
     train
@@ -50,8 +50,6 @@ class SelectorRecipe:
         How many validation tasks decide which weights are kept, and at which budgets.
     """
 
-    name: str
-    about: str
     learning: Learning
     train: TrainSettings
     beside: tuple[str, ...] = ()

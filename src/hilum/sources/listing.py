@@ -39,7 +39,7 @@ _AFTER_FINDINGS: Final[dict[str, pl.DataType]] = {
     "report_findings": pl.String(),
     "report_impression": pl.String(),
 }
-_DIGEST_ROWS: Final = 10_000  # as text at once: a million are a gigabyte with their reports
+_DIGEST_ROWS: Final = 10_000  # as text at once: reports are long
 FIXED_COLUMNS: Final = (*_BEFORE_FINDINGS, *_AFTER_FINDINGS)
 """Every column but the findings."""
 

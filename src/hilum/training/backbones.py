@@ -11,6 +11,7 @@ from hilum.encoders.image import Pooling, build_module, feature_dim
 from hilum.encoders.small_pair import SmallPair
 from hilum.encoders.weights import load_module
 from hilum.errors import UsageError
+from hilum.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,18 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class BackboneRecipe:
+class BackboneRecipe(Recipe):
     """What recipes share that teach a timm backbone; abstract.
 
     Parameters
     ----------
-    name
-        What it is called.
-    about
-        Its source, its command, how long it takes and what to expect.
+    name, about
+        As in `Recipe`.
     architecture, init, size, channels, mean, std, pooling
         The backbone and where it starts; None is as in the weights. Where another `init` is asked
         for and no architecture, its own is taken. A projection of the weights is left off.
     """
 
-    name: str
-    about: str
     architecture: str | None = "resnet10t"
     init: str = "random"
     size: int = 96

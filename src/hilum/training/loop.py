@@ -215,7 +215,7 @@ def _update(job: _Job, loss: Tensor, rate: float, step: int) -> None:
         average.follow(job.task, step)
 
 
-@lru_cache(maxsize=2)  # of this epoch and the next: a million examples take 17 ms to shuffle
+@lru_cache(maxsize=2)  # of this epoch and the next: every step asks, and to shuffle takes long
 def epoch_order(seed: int, epoch: int, examples: int) -> NDArray[np.int64]:
     """Return the order of examples in an epoch; not to be written to."""
     order = np.random.default_rng([seed, ORDER, epoch]).permutation(examples)

@@ -1,7 +1,7 @@
 """Recipes for encoders by which like finds like: every number that decides a result, by name."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from hilum.errors import UsageError
 from hilum.training.backbones import BackboneRecipe
@@ -106,10 +106,6 @@ class MetricRecipe(BackboneRecipe):
     def stored(self) -> int:
         """The side in pixels at which images are held for training."""
         return round(self.size * self.held)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return every number as nested JSON types."""
-        return {**asdict(self), "train": self.train.as_dict()}
 
 
 METRIC_RECIPES: Final[dict[str, MetricRecipe]] = {

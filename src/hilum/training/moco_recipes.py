@@ -1,23 +1,21 @@
 """Recipes for pretraining without labels: MoCo's."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from hilum.training.moco import MocoSettings
+from hilum.training.recipes import Recipe
 from hilum.training.schedule import TrainSettings
 from hilum.training.views import ViewSettings
 
 
 @dataclass(frozen=True)
-class MocoRecipe:
+class MocoRecipe(Recipe):
     """How to pretrain an image encoder without labels.
 
     Parameters
     ----------
-    name
-        What it is called.
-    about
-        Its source, its command, how long it takes and what to expect.
+    name, about
+        As in `Recipe`.
     architecture, size, channels, mean, std
         The encoder, as in `EncoderSpec`.
     init
@@ -28,8 +26,6 @@ class MocoRecipe:
         The task, the views and the training.
     """
 
-    name: str
-    about: str
     architecture: str = "resnet18"
     size: int = 96
     channels: int = 1
@@ -45,10 +41,6 @@ class MocoRecipe:
     def stored(self) -> int:
         """The side in pixels at which images are held for training."""
         return round(self.size * self.margin)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return every number as nested JSON types."""
-        return asdict(self)
 
 
 RECIPES: dict[str, MocoRecipe] = {

@@ -4,7 +4,7 @@ A recipe is data. `override` changes some of its numbers; the run stores what ca
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,28 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 R = TypeVar("R", bound="DataclassInstance")  # a recipe: numbers, and parts that are settings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every recipe has; abstract.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    about
+        Its source, its command, how long it takes and what to expect.
+    """
+
+    name: str
+    about: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every number as nested JSON types."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {name: part.as_dict() for name, part in parts.items() if hasattr(part, "as_dict")}
+        return asdict(self) | own
 
 
 def check_validate(way: str, ways: Sequence[str]) -> None:

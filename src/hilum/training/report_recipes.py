@@ -1,12 +1,12 @@
 """Recipes for learning from images and their reports: every number that decides a result."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from hilum.encoders.from_clip import CHEXZERO
 from hilum.encoders.image import Resize
 from hilum.training.contrastive import ContrastSettings
-from hilum.training.recipes import check_validate
+from hilum.training.recipes import Recipe, check_validate
 from hilum.training.schedule import TrainSettings
 from hilum.training.texts import TextSettings
 from hilum.training.views import ViewSettings
@@ -16,15 +16,13 @@ CLIP: Final = "open_clip:"
 
 
 @dataclass(frozen=True)
-class ReportRecipe:
+class ReportRecipe(Recipe):
     """How to pretrain a pair of encoders on images and reports.
 
     Parameters
     ----------
-    name
-        What it is called.
-    about
-        Its source, its command, how long it takes and what to expect.
+    name, about
+        As in `Recipe`.
     architecture
         A timm backbone, which gets a small text tower beside it, or ``open_clip:NAME``.
     init
@@ -49,8 +47,6 @@ class ReportRecipe:
         The task, the texts, the views of the images, and the training.
     """
 
-    name: str
-    about: str
     architecture: str = "resnet10t"
     init: str = "random"
     size: int = 96
@@ -82,10 +78,6 @@ class ReportRecipe:
     def small(self) -> bool:
         """Whether it is a timm backbone with a small text tower."""
         return not self.architecture.startswith(CLIP)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return every number as nested JSON types."""
-        return asdict(self)
 
 
 REPORT_RECIPES: Final[dict[str, ReportRecipe]] = {

@@ -1,7 +1,7 @@
 """Recipes for learning from labels: every number that decides a result, under a name."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from hilum.encoders.fusion import HeadSettings
 from hilum.errors import UsageError
@@ -112,10 +112,6 @@ class SupervisedRecipe(BackboneRecipe):
     def stored(self) -> int:
         """The side in pixels at which images are held for training."""
         return round(self.size * self.margin)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return every number as nested JSON types."""
-        return {**asdict(self), "train": self.train.as_dict()}
 
 
 MILD: Final = ViewSettings(
