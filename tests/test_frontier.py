@@ -347,7 +347,7 @@ def test_a_network_that_is_not_validated_is_no_candidate_for_the_goal(
 def test_the_goal_is_the_highest_mean_over_findings_that_all_candidates_have(
     collection: Collection, design: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readers = {"probe": {"Edema": 0.8, "Mass": 0.7}, "cosine": {"Edema": 0.9}}
+    readers = {"probe": {"Edema": 0.9, "Mass": 0.6}, "cosine": {"Edema": 0.8}}
     monkeypatch.setattr(goal_module, "_of_reader", lambda _, __, reader: readers[reader])
     run = tmp_path / "made"
     run.mkdir()
@@ -360,8 +360,8 @@ def test_the_goal_is_the_highest_mean_over_findings_that_all_candidates_have(
     tracks = [Track("network", "full", (36,), ([],), inputs=("image",), runs=(run,))]
     tracks += [Track(reader, "all", (36,), ([],), reader=reader, embedding="seen")
                for reader in readers]  # fmt: skip
-    assert goal_module.choose_goal(work, material, tracks) == "cosine"
-    readers["cosine"] = {}
+    assert goal_module.choose_goal(work, material, tracks) == "probe"
+    readers["probe"] = {}
     assert goal_module.choose_goal(work, material, tracks) == "network"
 
 
@@ -383,9 +383,10 @@ def test_a_goal_that_fewer_labels_surpass_is_doubted(found: Frontier, tmp_path: 
     lines = list(found.lines)
     at = next(at for at, line in enumerate(lines) if line.name == "random, probe")
 
-    def with_second(estimate: float) -> Frontier:
+    def with_second(estimate: float, labels: int = 8) -> Frontier:
         points = list(lines[at].points)
-        points[1] = replace(points[1], mean=replace(points[1].mean, estimate=estimate))
+        mean = replace(points[1].mean, estimate=estimate)
+        points[1] = replace(points[1], mean=mean, labels=labels)
         low = [replace(point, mean=replace(point.mean, estimate=0.2)) for point in points]
         low[1] = points[1]
         others = [replace(line, points=tuple(
@@ -395,6 +396,7 @@ def test_a_goal_that_fewer_labels_surpass_is_doubted(found: Frontier, tmp_path: 
         return replace(found, lines=tuple(others))
 
     assert with_second(height).doubt == ""
+    assert with_second(height + 0.01, goal.last.labels).doubt == ""
     above = with_second(height + 0.01)
     assert above.doubt.startswith(
         f"random, probe is at {height + 0.01:.3f} with 8 labels, above {found.goal} with all 36: "
