@@ -13,7 +13,9 @@ from hilum.collection.digest import content_digest
 from small_source import small_source
 
 
-def made(root: Path, change: tuple[str, str] | None = None, **settings: Any) -> Collection:
+def made(
+    root: Path, change: tuple[str, str] | None = None, size: int = 32, **settings: Any
+) -> Collection:
     """Ingest twelve films whose table has one text replaced."""
     source = small_source(root / "s", 12, **settings)
     table = source.root / "table.csv"
@@ -21,7 +23,7 @@ def made(root: Path, change: tuple[str, str] | None = None, **settings: Any) -> 
     if change is not None:
         assert change[0] in text
         table.write_text(text.replace(*change))
-    report = hilum.ingest(source.root, root / "c.lance", layout="folder", size=32, workers=1)
+    report = hilum.ingest(source.root, root / "c.lance", layout="folder", size=size, workers=1)
     return report.collection
 
 
@@ -37,7 +39,7 @@ def test_it_is_the_same_for_the_same_content_whatever_was_embedded(tmp_path: Pat
     "change",
     [
         ("i0004,", "i0099,"), ("p3,", "p9,"), ("PA", "AP"), (",24,", ",25,"), (",M,", ",F,"),
-        ("Findings of i0002", "Findings of x"), ("Impression", "Said"),
+        ("-1,1,", "-1,0,"), ("Findings of i0002", "Findings of x"), ("Impression", "Said"),
     ],
     ids=lambda change: change[0],
 )  # fmt: skip
@@ -54,6 +56,7 @@ def test_pixels_labels_splits_and_rows_count(
     digests.append(content_digest(one.where("age > 25")))
     digests.append(content_digest(made(tmp_path / "b", seed=1)))
     digests.append(content_digest(made(tmp_path / "c", split=True)))
+    digests.append(content_digest(made(tmp_path / "d", size=16)))
     own = Collection.labels
 
     def turned(self: Collection, *args: Any, **kwargs: Any) -> Any:
