@@ -39,7 +39,7 @@ def test_it_is_the_same_for_the_same_content_whatever_was_embedded(tmp_path: Pat
     "change",
     [
         ("i0004,", "i0099,"), ("p3,", "p9,"), ("PA", "AP"), (",24,", ",25,"), (",M,", ",F,"),
-        ("-1,1,", "-1,0,"), ("Findings of i0002", "Findings of x"), ("Impression", "Said"),
+        ("p3-1,1,", "p3-1,0,"), ("Findings of i0002", "Findings of x"), ("Impression", "Said"),
     ],
     ids=lambda change: change[0],
 )  # fmt: skip
